@@ -1,0 +1,66 @@
+"""Everything `kernels` raises on purpose.
+
+    KernelsError
+    ├── ChainError            (ValueError)   a filter chain that cannot be read or does not make sense
+    ├── FormatError           (ValueError)   a pixel format, colour tag or size an operation cannot work with
+    ├── InputError            (OSError)      an input that cannot be opened, read or decoded
+    ├── OutputError           (OSError)      an output that cannot be written
+    ├── ContainerError        (ValueError)   a stream that the chosen container cannot carry
+    ├── EncodeSettingsError   (ValueError)   an encoder setting out of its range
+    └── UnavailableError      (RuntimeError) a backend or codec this machine does not have
+
+Messages are one line: what was given, what is allowed, what to do. `ChainError` adds the chain and a caret.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class KernelsError(Exception):
+    """Root of the tree above."""
+
+
+class ChainError(KernelsError, ValueError):
+    """A wrong filter chain: `position` is the character of `chain` at which it goes wrong."""
+
+    def __init__(self, message: str, *, chain: str, position: int) -> None:
+        self.message = message
+        self.chain = chain
+        self.position = position
+        super().__init__(f"{message}\n  {chain}\n  {' ' * position}^")
+
+
+class FormatError(KernelsError, ValueError):
+    """A pixel format, colour tag or frame size that an operation cannot work with."""
+
+
+class InputError(KernelsError, OSError):
+    """An input that cannot be opened, read or decoded."""
+
+
+class OutputError(KernelsError, OSError):
+    """An output that cannot be written."""
+
+
+class ContainerError(KernelsError, ValueError):
+    """A stream that the chosen container cannot carry."""
+
+
+class EncodeSettingsError(KernelsError, ValueError):
+    """An encoder setting that is unknown or out of its range."""
+
+
+class UnavailableError(KernelsError, RuntimeError):
+    """A backend or codec that this machine does not have."""
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str:
+    """'; did you mean X?' for the allowed name closest to `given`, or the sorted list when none is close."""
+    names = sorted(allowed)
+    close = get_close_matches(given, names, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(names)}"
