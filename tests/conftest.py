@@ -1,0 +1,134 @@
+"""What every test may use, and the rule that a skip is a promise which someone checks.
+
+A skip is allowed on a developer's machine. With `CI` set it is a failure, unless its reason starts with one of
+`ALLOWED_SKIPS`; with `REQUIRE_GPU=1` the GPU reason is not allowed either. The skips that were allowed are
+listed above pytest's last line.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+
+# Numba reads this when it is first imported: one cache for all workers of a run and for the processes they start.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba_cache"))
+
+import numpy as np  # noqa: E402  (after the line above, which must come first)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+GPU_SKIP: Final = "no NVIDIA GPU"
+ALLOWED_SKIPS: Final = {
+    GPU_SKIP: "the tests marked gpu run on a machine with one: just test-gpu",
+    "no Set5 images": "a data set that the project does not carry: FRAMEHAUL_SET5 names its folder",
+}
+"""Start of a skip's reason -> why continuous integration accepts it."""
+
+DAMAGED_SAMPLE: Final = 24
+"""Damaged clips that an ordinary run tries; `just damaged` tries 200."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--damaged",
+        type=int,
+        default=DAMAGED_SAMPLE,
+        metavar="N",
+        help=f"how many seeded damaged clips to try (default {DAMAGED_SAMPLE})",
+    )
+
+
+@pytest.fixture(scope="session")
+def damaged_count(pytestconfig: pytest.Config) -> int:
+    """How many damaged clips to try, from `--damaged`."""
+    return int(pytestconfig.getoption("--damaged"))
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    """Path of the `ffmpeg` program, an oracle with filters that PyAV's FFmpeg lacks (zscale)."""
+    found = shutil.which("ffmpeg")
+    if found is None:
+        pytest.skip("no ffmpeg program (Debian and Ubuntu: apt-get install ffmpeg)")
+    return found
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers seeded by the test's own name: the same in every run and whatever runs beside it."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked `gpu` where there is none; with `REQUIRE_GPU=1` they run, and fail there."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not os.environ.get("REQUIRE_GPU") and not _has_gpu():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=GPU_SKIP))
+
+
+def _has_gpu() -> bool:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return False
+    listed = subprocess.run([program, "-L"], capture_output=True, text=True, check=False)
+    return listed.returncode == 0 and "GPU 0" in listed.stdout
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped:
+        _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Make `report` a failure under CI unless its reason is an allowed one."""
+    reason = _skip_reason(report)
+    allowed = [start for start in ALLOWED_SKIPS if not (start == GPU_SKIP and os.environ.get("REQUIRE_GPU"))]
+    if os.environ.get("CI") and not reason.startswith(tuple(allowed)):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which continuous integration does not accept: {reason}"
+
+
+def _skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return str(report.longrepr)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the skips by reason."""
+    counts: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", ()):
+        reason = _skip_reason(report)
+        counts[reason] = counts.get(reason, 0) + 1
+    if not counts:
+        return
+    terminalreporter.section("skipped")
+    for reason, count in sorted(counts.items()):
+        note = next((why for start, why in ALLOWED_SKIPS.items() if reason.startswith(start)), "not accepted by CI")
+        terminalreporter.line(f"{count} x {reason} ({note})")
+
+
+def pytest_report_header() -> list[str]:
+    program = shutil.which("ffmpeg") or "absent: the tests that need it are skipped"
+    return [f"ffmpeg: {program}", f"numba cache: {os.environ['NUMBA_CACHE_DIR']}"]
