@@ -1,0 +1,45 @@
+# The same commands that .ci/run gives. `just` itself comes with the dev extra: .venv/bin/just
+bin := if path_exists(justfile_directory() / ".venv/bin") == "true" { justfile_directory() / ".venv/bin/" } else { "" }
+
+# What this file can do
+default:
+    @{{bin}}just --list
+
+# Every check that needs no running code
+check:
+    {{bin}}ruff check .
+    {{bin}}ruff format --check .
+    {{bin}}mypy
+    {{bin}}lint-imports --no-logo
+    {{bin}}clang-format --dry-run -Werror kernels/cuda/*.cu kernels/cuda/include/*.cuh
+    {{bin}}python docs/generate.py --check
+
+# The tests, two at a time; `just test -k scale` picks some
+test *arguments:
+    {{bin}}pytest -n 2 {{arguments}}
+
+# The tests on a machine with an NVIDIA GPU: there a missing GPU is a failure
+test-gpu *arguments:
+    REQUIRE_GPU=1 {{bin}}pytest {{arguments}}
+
+# Measure against FFmpeg and OpenCV; results go to benchmarks/results/
+bench *arguments:
+    {{bin}}pytest benchmarks --benchmark-only {{arguments}}
+
+# The long run over damaged clips
+damaged count="200":
+    {{bin}}pytest -n 2 -k damaged --damaged {{count}}
+
+# Write docs/operations/ from the catalogue
+docs:
+    {{bin}}python docs/generate.py
+
+# Put every file into the form that `check` asks for
+format:
+    {{bin}}ruff check --fix .
+    {{bin}}ruff format .
+    {{bin}}clang-format -i kernels/cuda/*.cu kernels/cuda/include/*.cuh
+
+# Forget compiled kernels: Numba does not notice a change in a function that another file calls
+clean:
+    rm -rf .numba_cache dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
