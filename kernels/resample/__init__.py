@@ -1,0 +1,1 @@
+"""Separable resampling: filter weights and the kernels that apply them."""
