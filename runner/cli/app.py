@@ -1,0 +1,124 @@
+"""The `runner` command: its groups, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runner.cli.compare import compare
+from runner.cli.demo import demo
+from runner.cli.doctor import doctor
+from runner.cli.exit_codes import ExitCode, exit_code
+from runner.cli.interrupt import end_on_signals
+from runner.cli.ops import ops
+from runner.cli.plan import plan
+from runner.cli.probe import probe
+from runner.cli.run import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = typer.Typer(
+    name="runner",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for command, summary in (
+    (run, "Filter a video into another one."),
+    (probe, "Show what a file holds."),
+    (plan, "Show what a chain will do to a file."),
+    (ops, "List the operations and their options."),
+    (compare, "Measure how far two videos lie apart."),
+    (doctor, "Show what this machine can do."),
+    (demo, "See all of it on a clip it makes itself."),
+):
+    app.command(short_help=summary)(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"framehaul {version('framehaul')}")
+        raise typer.Exit
+
+
+@app.callback()
+def runner(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from (works anywhere).")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Restore video: decode, filter, encode.
+
+    \b
+    Start here:
+      runner demo                                     see what it does, in a minute
+      runner run in.mp4 out.mp4 --vf scale=1920:-2    scale a video to 1920 columns
+      runner ops                                      list the operations a chain is made of
+      runner COMMAND --help                           options and examples of one command
+
+    \b
+    Exit codes:
+      0 done       1 fault in the program   2 usage       3 input
+      4 output     5 provider               6 a rented machine may still be billing
+      7 backend or codec missing            130 interrupted
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (without the program's name) and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _print_any_name()
+    debug = "--debug" in given
+    words = [word for word in given if word != "--debug"] or ["--help"]
+    try:
+        end_on_signals()
+        status = typer.main.get_command(app).main(words, prog_name="runner", standalone_mode=False)
+    except typer.TyperException as error:
+        return _report_usage(error)
+    except Exception as error:  # noqa: BLE001 - the edge of the process: nothing may pass but a line and a code
+        return _report(error, debug=debug)
+    except KeyboardInterrupt:
+        print("runner: interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    if status == ExitCode.INTERRUPTED:
+        print("runner: interrupted", file=sys.stderr)
+    return status if isinstance(status, int) else ExitCode.DONE
+
+
+def _print_any_name() -> None:
+    """File names may hold bytes that are no text: show those as escapes instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _report_usage(error: typer.TyperException) -> int:
+    """One line for a command line that Typer refused, and where to read more."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "runner"
+    print(f"runner: {error.format_message().rstrip('.')}; see `{command} --help`", file=sys.stderr)
+    return ExitCode.USAGE
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    code = exit_code(error)
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    if code is not None:
+        print(f"runner: {error}", file=sys.stderr)
+        return code
+    told = str(error).splitlines()
+    what = f"{type(error).__name__}: {told[0]}" if told else type(error).__name__
+    advice = "" if debug else "; run it again with --debug to see where, and please report it"
+    print(f"runner: unexpected {what}{advice}", file=sys.stderr)
+    return ExitCode.UNEXPECTED

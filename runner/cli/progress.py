@@ -1,0 +1,152 @@
+"""How a running job is shown: one live line on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+    from typing import Self
+
+    from rich.progress import Progress as LiveProgress
+
+PLAIN_INTERVAL_S: Final = 5.0
+"""Time between two lines where there is no terminal: often enough to see life, seldom enough for a log."""
+
+
+class JobProgress(Protocol):
+    """What a job tells about itself; `kernels.pipeline.Progress` has it."""
+
+    @property
+    def frames_out(self) -> int: ...
+    @property
+    def frames_total(self) -> int | None: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def eta_s(self) -> float | None: ...
+    @property
+    def phase(self) -> str: ...
+
+
+class ProgressDisplay(Protocol):
+    """Shows progress while its block runs; `say` prints a line above it."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def show(self, progress: JobProgress) -> None: ...
+    def say(self, line: str) -> None: ...
+
+
+def progress_display(*, quiet: bool) -> ProgressDisplay:
+    """The display that suits where standard error goes."""
+    if quiet:
+        return PlainProgress(interval_s=None)
+    return LiveLine() if sys.stderr.isatty() else PlainProgress(interval_s=PLAIN_INTERVAL_S)
+
+
+def progress_text(progress: JobProgress) -> str:
+    """One line: `filtering  120/480 frames  25 %  34.1 fps  0:00:11 left`."""
+    words = [progress.phase, _frames(progress)]
+    if progress.frames_total:
+        words.append(f"{_percent(progress):.0f} %")
+    if progress.fps > 0:
+        words.append(f"{progress.fps:.1f} fps")
+    if progress.eta_s is not None:
+        words.append(f"{_clock(progress.eta_s)} left")
+    return "  ".join(words)
+
+
+class PlainProgress:
+    """A line on standard error every `interval_s` seconds and at every new phase; none at all when it is None."""
+
+    def __init__(self, *, interval_s: float | None) -> None:
+        self._interval_s = interval_s
+        self._next_s = monotonic() + (interval_s or 0)
+        self._phase = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def show(self, progress: JobProgress) -> None:
+        now = monotonic()
+        if self._interval_s is None or (now < self._next_s and progress.phase == self._phase):
+            return
+        self._phase = progress.phase
+        self._next_s = now + self._interval_s
+        self.say(progress_text(progress))
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+
+class LiveLine:
+    """One line that redraws itself ten times a second, drawn by Rich."""
+
+    def __init__(self) -> None:
+        self._live = _live_progress()
+        self._task = self._live.add_task("starting", total=None, frames="", speed="", left="")
+        self._entered: AbstractContextManager[LiveProgress] = self._live
+
+    def __enter__(self) -> Self:
+        self._entered.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered.__exit__(kind, error, trace)
+
+    def show(self, progress: JobProgress) -> None:
+        self._live.update(
+            self._task,
+            description=progress.phase,
+            completed=progress.frames_out,
+            total=progress.frames_total or None,
+            frames=_frames(progress),
+            speed=f"{progress.fps:.1f} fps" if progress.fps > 0 else "",
+            left=f"{_clock(progress.eta_s)} left" if progress.eta_s is not None else "",
+        )
+
+    def say(self, line: str) -> None:
+        self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _live_progress() -> LiveProgress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[frames]}"),
+        TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.fields[left]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _frames(progress: JobProgress) -> str:
+    total = f"/{progress.frames_total}" if progress.frames_total else ""
+    return f"{progress.frames_out}{total} frames"
+
+
+def _percent(progress: JobProgress) -> float:
+    return min(100.0, 100.0 * progress.frames_out / (progress.frames_total or 1))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

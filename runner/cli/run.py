@@ -1,0 +1,151 @@
+"""`runner run`: a video in, a better video out."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from runner.cli.interrupt import run_interruptibly
+from runner.cli.output import print_json, warn
+from runner.cli.progress import progress_display
+from runner.cli.times import parse_time
+from runner.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from kernels.pipeline import Result
+    from storage.local import LocalOutput
+
+
+def run(
+    *,
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="The video to read.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="The video to write; its ending decides: mp4, mov, mkv or webm.")
+    ],
+    vf: Annotated[
+        str, typer.Option("--vf", metavar="CHAIN", help="Operations in FFmpeg's -vf grammar; see `runner ops`.")
+    ] = "",
+    codec: Annotated[
+        str | None, typer.Option("--codec", metavar="NAME", help="h264, hevc, av1, vp9 or ffv1; default: by container.")
+    ] = None,
+    crf: Annotated[
+        float | None, typer.Option("--crf", metavar="N", help="Quality: lower is better and larger.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="NAME", help="Speed of the encoder: veryfast, medium, slow, ...")
+    ] = None,
+    pix_fmt: Annotated[
+        str | None, typer.Option("--pix-fmt", metavar="NAME", help="Pixel format to encode, such as yuv420p10.")
+    ] = None,
+    audio_codec: Annotated[
+        str | None, typer.Option("--audio-codec", metavar="NAME", help="Encode audio again: aac, opus, flac; or copy.")
+    ] = None,
+    subtitles: Annotated[
+        str | None, typer.Option("--subtitles", metavar="WHAT", help="copy, mov_text or drop.")
+    ] = None,
+    drop_unsupported: Annotated[
+        bool, typer.Option("--drop-unsupported", help="Leave out streams that the container cannot carry.")
+    ] = False,
+    start: Annotated[str | None, typer.Option("--start", metavar="TIME", help="Where to begin: 90 or 1:30.5.")] = None,
+    duration: Annotated[
+        str | None, typer.Option("--duration", metavar="TIME", help="How much to take, from --start on.")
+    ] = None,
+    autorotate: Annotated[
+        bool, typer.Option("--autorotate/--no-autorotate", help="Rotate the picture as its tag says, or keep the tag.")
+    ] = True,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on damaged input instead of concealing it.")] = False,
+    overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace OUTPUT when it exists.")] = False,
+    backend: Annotated[str, typer.Option("--backend", metavar="NAME", help="cpu or cuda.")] = "cpu",
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", min=1, help="Threads for filters; default: all cores.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; warnings and errors only.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> None:
+    """Read INPUT, run CHAIN on every frame, write OUTPUT.
+
+    Audio, subtitles, chapters, attachments and metadata are copied. OUTPUT appears when it is complete: a run that
+    fails or is interrupted leaves nothing behind.
+
+    \b
+    Examples:
+      runner run in.mp4 out.mp4 --vf scale=1920:-2
+      runner run in.mp4 out.mkv --vf nlmeans=s=3,scale=iw*2:-2:flags=lanczos,cas=0.5
+      runner run in.mov out.mp4 --vf format=yuv420p10 --codec hevc --crf 20 --preset slow
+      runner run in.mkv out.webm --codec av1 --audio-codec opus --subtitles drop
+      runner run in.mp4 cut.mp4 --start 1:30 --duration 10 -y
+    """
+    from kernels.catalogue import CATALOGUE
+    from kernels.chain import parse_chain
+    from kernels.io.containers import StreamChoices
+    from kernels.io.encode import EncodeSettings
+    from kernels.pipeline import process
+    from storage.local import LocalOutput, check_distinct
+
+    job = partial(
+        process,
+        source,
+        container=container_name(target),
+        chain=parse_chain(vf, CATALOGUE),
+        encode=EncodeSettings(codec=codec, crf=crf, preset=preset, pixel_format=pix_fmt),
+        streams=StreamChoices(audio_codec=audio_codec, subtitles=subtitles, drop_unsupported=drop_unsupported),
+        start=parse_time(start, option="--start"),
+        duration=parse_time(duration, option="--duration"),
+        autorotate=autorotate,
+        strict=strict,
+        threads=threads,
+        backend=backend,
+    )
+    check_distinct(source, target)
+    result = _run_into(LocalOutput(target, overwrite=overwrite), job, quiet=quiet)
+    if json:
+        print_json(_describe(result, target))
+    elif not quiet:
+        print(f"{target}: {result.frames_out} frames in {result.elapsed_s:.1f} s, {result.fps:.1f} fps")
+
+
+def _run_into(output: LocalOutput, job: Callable[..., Result], *, quiet: bool) -> Result:
+    """Run `job` with its sink, progress and stop flag; `output` appears only when it ends by itself."""
+    with progress_display(quiet=quiet) as display:
+
+        def work(stop: threading.Event) -> Result:
+            with output as sink:
+                result = job(sink, on_progress=display.show, stop=stop)
+                if stop.is_set():
+                    raise Interrupted
+                return result
+
+        result: Result = run_interruptibly(work, discard=output.discard)
+    for warning in result.warnings:
+        warn(warning)
+    return result
+
+
+def container_name(target: Path) -> str:
+    """The container that the ending of `target` asks for, in lower case; `process` knows which there are."""
+    name = target.suffix.removeprefix(".").lower()
+    if not name:
+        raise UsageError(f"{target} has no ending to tell the container by; name it .mp4, .mov, .mkv or .webm")
+    return name
+
+
+def _describe(result: Result, target: Path) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "frames_in": result.frames_in,
+        "frames_out": result.frames_out,
+        "damaged_packets": result.damaged_packets,
+        "elapsed_s": round(result.elapsed_s, 3),
+        "fps": round(result.fps, 2),
+        "backend": result.backend,
+        "output": str(target),
+        "stages": [asdict(stage) for stage in result.stages],
+        "warnings": list(result.warnings),
+    }
