@@ -7,7 +7,7 @@ Positions are kept through both levels so that every error can put a caret under
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernels.errors import ChainError, FormatError, nearest
@@ -29,8 +29,10 @@ class Step:
 
     operation: Operation
     params: Params
+    chain: str = ""
+    """The chain as typed; empty for steps that were not typed."""
     position: int = 0
-    """Where it starts in the chain as typed."""
+    """Where it starts in `chain`."""
 
     def __str__(self) -> str:
         return format_step(self)
@@ -44,7 +46,7 @@ def parse_chain(text: str, catalogue: Mapping[str, Operation]) -> tuple[Step, ..
     if not text.strip():
         return ()
     steps = []
-    for raw in _split(list(zip(text, range(len(text)), strict=True)), ",", text, unescape=False):
+    for raw in _split(list(zip(text, range(len(text)), strict=True)), ",", text):
         step = _parse_step(raw, text, catalogue)
         if step is not None:
             steps.append(step)
@@ -85,7 +87,7 @@ def read_params(operation: Operation, arguments: Mapping[str, Any]) -> Params:
 def _parse_step(raw: Characters, chain: str, catalogue: Mapping[str, Operation]) -> Step | None:
     raw = _strip(raw)
     if not raw:
-        raise ChainError("an operation is missing", chain=chain, position=len(chain) if not raw else raw[0][1])
+        raise ChainError("an operation is missing", chain=chain, position=len(chain))
     for character, position in raw:
         if character == "=":
             break
@@ -108,7 +110,7 @@ def _parse_step(raw: Characters, chain: str, catalogue: Mapping[str, Operation])
         params = operation.params(**values)
     except FormatError as error:
         raise ChainError(f"{name}: {error}", chain=chain, position=raw[0][1]) from None
-    return Step(operation=operation, params=params, position=raw[0][1])
+    return Step(operation=operation, params=params, chain=chain, position=raw[0][1])
 
 
 def _read_arguments(operation: Operation, raw: Characters, chain: str) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def _read_arguments(operation: Operation, raw: Characters, chain: str) -> dict[s
     order = [spec for spec in specs if spec.option.positional]
     values: dict[str, Any] = {}
     named = False
-    arguments = _split(_unescape(raw, chain), ":", chain, unescape=False) if raw else []
+    arguments = _split(_unescape(raw), ":", chain) if raw else []
     for argument in arguments:
         key, value = _split_key(argument, by_name)
         start = argument[0][1] if argument else len(chain)
@@ -131,7 +133,7 @@ def _read_arguments(operation: Operation, raw: Characters, chain: str) -> dict[s
             raise ChainError(message, chain=chain, position=start)
         else:
             named, spec = True, by_name[key]
-        plain = _unescape(value, chain)
+        plain = _unescape(value)
         values[spec.name] = _read_value(operation, spec, plain, chain, start)
     return values
 
@@ -156,7 +158,7 @@ def _split_key(argument: Characters, known: Mapping[str, Any]) -> tuple[str | No
     return None, argument
 
 
-def _split(raw: Characters, separator: str, chain: str, *, unescape: bool) -> list[Characters]:
+def _split(raw: Characters, separator: str, chain: str) -> list[Characters]:
     """Split at `separator` outside quotes and escapes, leaving both in place."""
     parts: list[Characters] = [[]]
     quote_at: int | None = None
@@ -181,7 +183,7 @@ def _split(raw: Characters, separator: str, chain: str, *, unescape: bool) -> li
     return parts
 
 
-def _unescape(raw: Characters, chain: str) -> Characters:
+def _unescape(raw: Characters) -> Characters:
     """One level of quoting and escaping removed."""
     plain: Characters = []
     quoted = False
@@ -220,7 +222,3 @@ def _format_value(value: Any, spec: OptionSpec) -> str:
     text = str(value)
     needs_quotes = any(c in text for c in ",:;[]'\\ ")
     return "'" + text.replace("\\", "\\\\").replace("'", "'\\''") + "'" if needs_quotes else text
-
-
-def field_names(params: type[Params]) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(params))

@@ -7,7 +7,8 @@
     ├── OutputError           (OSError)      an output that cannot be written
     ├── ContainerError        (ValueError)   a stream that the chosen container cannot carry
     ├── EncodeSettingsError   (ValueError)   an encoder setting out of its range
-    └── UnavailableError      (RuntimeError) a backend or codec this machine does not have
+    ├── UnavailableError      (RuntimeError) a backend or codec this machine does not have
+    └── StoppedError          (RuntimeError) a job that was asked to stop before its end
 
 Messages are one line: what was given, what is allowed, what to do. `ChainError` adds the chain and a caret.
 """
@@ -57,6 +58,10 @@ class EncodeSettingsError(KernelsError, ValueError):
 
 class UnavailableError(KernelsError, RuntimeError):
     """A backend or codec that this machine does not have."""
+
+
+class StoppedError(KernelsError, RuntimeError):
+    """A job that was asked to stop before its end."""
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:

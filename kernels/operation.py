@@ -64,7 +64,7 @@ class Tile:
     """A bound pointwise step: `twin` runs in place on float32 tiles of components `first <= c < last`."""
 
     twin: Any
-    """Numba function of signature `kernels.backends.pointwise.TWIN`."""
+    """Numba function of signature `kernels.twins.TWIN`."""
     params: NDArray[np.float32]
     first: int = 0
     last: int = 3
@@ -88,7 +88,7 @@ class Operation:
     - PLANE: `cpu(params, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat,
       plane_out: PlaneFormat) -> RowsKernel | None`; None passes the plane on untouched.
     - COMPONENT: `cpu(params, source, plane: int) -> Tile | None`, on values code / (2**depth - 1).
-    - COLOUR: `cpu(params, source, target) -> tuple[Tile, ...]`, on Y in 0..1 and Cb, Cr in -0.5..0.5, or
+    - COLOUR: `cpu(params, source, target) -> Sequence[Affine | Curve | Tile]` (see `kernels.conversion`), on Y in 0..1 and Cb, Cr in -0.5..0.5, or
       G, B, R in 0..1.
     """
 
@@ -107,3 +107,9 @@ class Operation:
     """`output(params, source) -> target`: pure, raises `FormatError` for what cannot be."""
     value_preserving: bool = False
     """Moves samples without changing any: keeps the incoming depth and never rounds."""
+    is_conversion: bool = False
+    """Only changes how a picture is coded; the planner splits it into the passes it needs."""
+    skips_unchanged: bool = False
+    """Does nothing when `output` gives back the source format (a `scale` to the same size)."""
+    assume: Callable[[Any, VideoFormat], VideoFormat] | None = None
+    """`assume(params, source)`: the input with the colour tags that the step says it really has."""

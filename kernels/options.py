@@ -101,14 +101,14 @@ class OptionSpec:
         """What the option takes, for messages and docs: 'an odd integer from 3 to 23'."""
         if self.type == "Expression":
             return "an expression such as iw*2"
-        noun = {"int": "integer", "float": "number", "bool": "0 or 1", "str": "text"}[self.type]
-        if self.option.choices:
-            words = ", ".join(self.option.choices)
-            return words if self.type == "str" else f"{noun} or one of {words}"
-        low, high = self.option.low, self.option.high
         odd = "odd " if self.option.odd else ""
+        noun = {"int": f"an {odd}integer", "float": "a number", "bool": "0 or 1", "str": "text"}[self.type]
+        if self.option.choices:
+            words = ", ".join(filter(None, self.option.choices))
+            return words if self.type in ("str", "bool") else f"{noun} or one of {words}"
+        low, high = self.option.low, self.option.high
         bounds = "" if low is None or high is None else f" from {low:g} to {high:g}"
-        return f"{odd}{noun}{bounds}"
+        return f"{noun}{bounds}"
 
     def _read_bool(self, text: str) -> bool:
         words = {"1": True, "true": True, "yes": True, "y": True, "0": False, "false": False, "no": False, "n": False}

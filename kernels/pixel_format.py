@@ -113,9 +113,7 @@ def _all_formats() -> dict[str, PixelFormat]:
             if (digits in ("411", "410") and depth > 8) or (digits == "440" and depth in (9, 14, 16)):
                 continue
             name = f"yuv{digits}p{suffix}"
-            formats.append(
-                PixelFormat(name=name, family=Family.YUV, depth=depth, log2_chroma_w=w, log2_chroma_h=h)
-            )
+            formats.append(PixelFormat(name=name, family=Family.YUV, depth=depth, log2_chroma_w=w, log2_chroma_h=h))
     return {f.name: f for f in formats}
 
 

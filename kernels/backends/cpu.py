@@ -1,0 +1,228 @@
+"""Runs a plan on the CPU: every stage split into bands of rows over a thread pool.
+
+The kernels release the GIL and are serial, so a frame uses all threads without Numba's own threading layers.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+
+from kernels.backends import pointwise
+from kernels.buffers import BufferPool
+from kernels.conversion import Affine, codes_to_triplet, fold, triplet_to_codes
+from kernels.frame import Frame
+from kernels.operation import Kind, PlaneFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from kernels.frame import Plane, VideoFormat
+    from kernels.operation import RowsKernel, Tile
+    from kernels.plan import Node, Plan, Stage
+    from kernels.transfer import Curve
+
+    Rows = Callable[[int, int], None]
+    """Computes rows `first <= y < last` of some plane."""
+
+MIN_BAND_ROWS: Final = 64
+"""Fewest rows worth a task: below that, waking a thread costs more than it computes."""
+BANDS_PER_THREAD: Final = 2
+"""More than one, so that a thread which finishes early finds work."""
+DITHER_SIZE: Final = 8
+
+
+class CpuExecutor:
+    """A plan bound to this machine. Use as a context manager; `run` one frame at a time."""
+
+    def __init__(self, plan: Plan, *, threads: int | None = None) -> None:
+        self.plan = plan
+        self.threads = threads or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self.threads, "kernel") if self.threads > 1 else None
+        self._buffers = BufferPool()
+        self._stages = [_bind(stage) for stage in plan.stages]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def warm_up(self) -> None:
+        """Compile (or load from the cache) everything the plan uses, on one blank frame."""
+        source = self.plan.source
+        dtype = source.pixel_format.dtype
+        planes = tuple(np.zeros(source.plane_size(i), dtype) for i in range(source.pixel_format.plane_count))
+        self.run(Frame(planes=planes, format=source))
+
+    def run(self, frame: Frame) -> Frame:
+        """`frame` through every stage. Planes that no stage touches are passed on, not copied."""
+        planes = frame.planes
+        for stage in self._stages:
+            planes = self._run_stage(stage, planes, frame.index)
+        target = self.plan.target
+        planes = tuple(plane[:, : target.plane_size(i)[1]] for i, plane in enumerate(planes))
+        return replace(frame, planes=planes, format=target)
+
+    def _run_stage(self, stage: _BoundStage, planes: tuple[Plane, ...], n: int) -> tuple[Plane, ...]:
+        target = stage.target
+        dtype = target.pixel_format.dtype
+        planes = tuple(map(_as_input, planes))
+        outputs: list[Plane] = []
+        for plane in range(target.pixel_format.plane_count):
+            passed = plane in stage.passed
+            outputs.append(planes[plane] if passed else self._buffers.empty(target.plane_size(plane), dtype))
+        jobs = stage.jobs(planes, tuple(outputs), n)
+        self._run_bands(jobs)
+        return tuple(outputs)
+
+    def _run_bands(self, jobs: Iterable[tuple[Rows, int]]) -> None:
+        bands = [(rows, first, last) for rows, height in jobs for first, last in self._split(height)]
+        if self._pool is None:
+            for rows, first, last in bands:
+                rows(first, last)
+            return
+        futures = [self._pool.submit(rows, first, last) for rows, first, last in bands]
+        for future in futures:
+            future.result()
+
+    def _split(self, height: int) -> list[tuple[int, int]]:
+        wanted = 1 if self._pool is None else self.threads * BANDS_PER_THREAD
+        count = max(1, min(wanted, height // MIN_BAND_ROWS))
+        edges = [height * i // count for i in range(count + 1)]
+        return list(pairwise(edges))
+
+
+class _BoundStage:
+    """A stage with its kernels: what it passes on, and the work per plane."""
+
+    def __init__(self, target: VideoFormat, passed: frozenset[int]) -> None:
+        self.target = target
+        self.passed = passed
+
+    def jobs(self, planes: tuple[Plane, ...], outputs: tuple[Plane, ...], n: int) -> list[tuple[Rows, int]]:
+        raise NotImplementedError
+
+
+class _PlaneStage(_BoundStage):
+    def __init__(self, target: VideoFormat, kernels: list[RowsKernel | None]) -> None:
+        super().__init__(target, frozenset(i for i, kernel in enumerate(kernels) if kernel is None))
+        self._kernels = kernels
+
+    def jobs(self, planes: tuple[Plane, ...], outputs: tuple[Plane, ...], n: int) -> list[tuple[Rows, int]]:
+        def bind(kernel: RowsKernel, source: Plane, target: Plane) -> Rows:
+            return lambda first, last: kernel(source, target, first, last)
+
+        return [
+            (bind(kernel, planes[i], outputs[i]), outputs[i].shape[0])
+            for i, kernel in enumerate(self._kernels)
+            if kernel is not None
+        ]
+
+
+class _PointwiseStage(_BoundStage):
+    """Either one program on co-sited planes, or one program per plane."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._load = np.float32(1 / stage.source.pixel_format.peak)
+        self._store = np.float32(stage.target.pixel_format.peak)
+        self._dither = pointwise.bayer(DITHER_SIZE) if stage.dither else np.zeros((1, 1), np.float32)
+        self._programs: dict[int | None, Any] = {}
+        passed = set()
+        components = [None] if stage.mixes else range(stage.target.pixel_format.plane_count)
+        same = stage.source.pixel_format == stage.target.pixel_format and not stage.dither
+        for component in components:
+            parts = _pointwise_parts(stage.nodes, component)
+            if same and not parts and component is not None:
+                passed.add(component)
+            else:
+                tiles = [pointwise.as_tile(part, component) for part in parts]
+                self._programs[component] = pointwise.typed_program(tiles)
+        super().__init__(stage.target, frozenset(passed))
+        self._neutral = np.uint16(1 << (stage.target.pixel_format.depth - 1 + stage.target.pixel_format.shift))
+
+    def jobs(self, planes: tuple[Plane, ...], outputs: tuple[Plane, ...], n: int) -> list[tuple[Rows, int]]:
+        jobs = []
+        for component, program in self._programs.items():
+            if component is None:
+                jobs.append(self._job(program, planes, outputs, self.target.width, n))
+            elif component < len(planes):
+                width = self.target.plane_size(component)[1]
+                jobs.append(self._job(program, (planes[component],), (outputs[component],), width, n))
+            else:
+                jobs.append(self._fill(outputs[component]))
+        return jobs
+
+    def _job(
+        self, program: Any, sources: tuple[Plane, ...], targets: tuple[Plane, ...], width: int, n: int
+    ) -> tuple[Rows, int]:
+        def rows(first: int, last: int) -> None:
+            pointwise.run_rows(
+                sources, targets, self._load, self._store, self._store, *program, self._dither, width, n, first, last
+            )
+
+        return rows, targets[0].shape[0]
+
+    def _fill(self, target: Plane) -> tuple[Rows, int]:
+        return (lambda first, last: pointwise.fill_rows(target, self._neutral, first, last)), target.shape[0]
+
+
+def _bind(stage: Stage) -> _BoundStage:
+    if stage.is_pointwise:
+        return _PointwiseStage(stage)
+    operation = stage.nodes[0].step.operation
+    kernels = [
+        operation.cpu(
+            stage.nodes[0].step.params,
+            stage.source,
+            stage.target,
+            _plane_format(stage.source, plane),
+            _plane_format(stage.target, plane),
+        )
+        for plane in range(stage.target.pixel_format.plane_count)
+    ]
+    return _PlaneStage(stage.target, kernels)
+
+
+def _plane_format(format_: VideoFormat, plane: int) -> PlaneFormat:
+    height, width = format_.plane_size(plane)
+    pixel = format_.pixel_format
+    return PlaneFormat(component=plane, width=width, height=height, depth=pixel.depth, shift=pixel.shift)
+
+
+def _pointwise_parts(nodes: tuple[Node, ...], component: int | None) -> list[Affine | Curve | Tile]:
+    """The parts of a run of nodes, from codes to codes, folded; for one plane or for triplets."""
+    parts: list[Affine | Curve | Tile] = []
+    for node in nodes:
+        operation = node.step.operation
+        if operation.kind is Kind.COLOUR:
+            colour = operation.cpu(node.step.params, node.source, node.target)
+            parts += [codes_to_triplet(node.source), *colour, triplet_to_codes(node.target)]
+        elif component is not None:
+            tile = operation.cpu(node.step.params, node.source, component)
+            parts += [] if tile is None else [replace(tile, first=0, last=1)]
+        else:
+            tiles = [operation.cpu(node.step.params, node.source, c) for c in range(3)]
+            parts += [replace(tile, first=c, last=c + 1) for c, tile in enumerate(tiles) if tile is not None]
+    return fold(parts)
+
+
+def _as_input(plane: Plane) -> Plane:
+    """`plane` as the read-only C-contiguous (rows, pitch) array around it: kernels then compile for one type."""
+    rows, columns = plane.shape
+    pitch, rest = divmod(plane.strides[0], plane.itemsize)
+    if plane.flags.c_contiguous:
+        pitch = columns
+    elif rows == 1 or rest or pitch < columns or plane.strides[1] != plane.itemsize:
+        plane, pitch = np.ascontiguousarray(plane), columns
+    strides = (pitch * plane.itemsize, plane.itemsize)
+    return np.lib.stride_tricks.as_strided(plane, (rows, pitch), strides, writeable=False)

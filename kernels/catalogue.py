@@ -1,0 +1,40 @@
+"""Every operation there is, by name."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from kernels.ops.colorspace import COLORSPACE
+from kernels.ops.crop import CROP
+from kernels.ops.eq import EQ
+from kernels.ops.format import FORMAT
+from kernels.ops.hflip import HFLIP
+from kernels.ops.pad import PAD
+from kernels.ops.scale import SCALE
+from kernels.ops.transpose import TRANSPOSE
+from kernels.ops.unsharp import UNSHARP
+from kernels.ops.vflip import VFLIP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kernels.operation import Operation
+
+CATALOGUE: Final[Mapping[str, Operation]] = MappingProxyType(
+    {
+        operation.name: operation
+        for operation in (
+            COLORSPACE,
+            CROP,
+            EQ,
+            FORMAT,
+            HFLIP,
+            PAD,
+            SCALE,
+            TRANSPOSE,
+            UNSHARP,
+            VFLIP,
+        )
+    }
+)

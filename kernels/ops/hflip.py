@@ -1,0 +1,56 @@
+"""`hflip`: mirror left to right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from numba import njit
+
+from kernels.operation import Kind, Operation, Tolerance
+from kernels.options import Params
+
+if TYPE_CHECKING:
+    from kernels.frame import Plane, VideoFormat
+    from kernels.operation import PlaneFormat, RowsKernel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HFlip(Params):
+    """No options."""
+
+
+@njit(cache=True, nogil=True)
+def mirror_rows(source, target, width, first, last):  # type: ignore[no-untyped-def]
+    """Rows `first <= y < last` of `target` from the reversed rows of `source`."""
+    for y in range(first, last):
+        row, out = source[y], target[y]
+        for x in range(width):
+            out[x] = row[width - 1 - x]
+
+
+def _output(params: HFlip, source: VideoFormat) -> VideoFormat:
+    return source
+
+
+def _cpu(
+    params: HFlip, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
+) -> RowsKernel:
+    def kernel(source: Plane, target: Plane, first: int, last: int) -> None:
+        mirror_rows(source, target, plane_out.width, first, last)
+
+    return kernel
+
+
+HFLIP = Operation(
+    name="hflip",
+    kind=Kind.PLANE,
+    params=HFlip,
+    summary="mirror the picture left to right",
+    source="definition: out[y, x] = in[y, width - 1 - x]",
+    tolerance=Tolerance(max_codes=0, reason="samples are moved, never computed"),
+    samples=("hflip",),
+    cpu=_cpu,
+    output=_output,
+    value_preserving=True,
+)

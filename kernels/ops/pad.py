@@ -1,0 +1,184 @@
+"""`pad`: put the picture onto a larger canvas of one colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numba import njit
+
+from kernels.color import Color
+from kernels.conversion import conversion, fold, triplet_to_codes
+from kernels.errors import FormatError, nearest
+from kernels.expression import Expression
+from kernels.frame import VideoFormat
+from kernels.operation import Kind, Operation, Tolerance
+from kernels.options import Params, option
+from kernels.pixel_format import pixel_format
+
+if TYPE_CHECKING:
+    from kernels.frame import Plane
+    from kernels.operation import PlaneFormat, RowsKernel
+
+# The sixteen colours of HTML 4.01 section 6.5, and transparent's neighbour in spirit: none. 0xRRGGBB.
+_COLORS: Final = {
+    "black": 0x000000,
+    "silver": 0xC0C0C0,
+    "gray": 0x808080,
+    "white": 0xFFFFFF,
+    "maroon": 0x800000,
+    "red": 0xFF0000,
+    "purple": 0x800080,
+    "fuchsia": 0xFF00FF,
+    "green": 0x008000,
+    "lime": 0x00FF00,
+    "olive": 0x808000,
+    "yellow": 0xFFFF00,
+    "navy": 0x000080,
+    "blue": 0x0000FF,
+    "teal": 0x008080,
+    "aqua": 0x00FFFF,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pad(Params):
+    """FFmpeg's options."""
+
+    width: Expression = option("iw", "width of the canvas; 0 keeps the input's", aliases=("w",))
+    height: Expression = option("ih", "height of the canvas; 0 keeps the input's", aliases=("h",))
+    x: Expression = option("0", "left edge of the picture; negative centres it")
+    y: Expression = option("0", "top edge of the picture; negative centres it")
+    color: str = option("black", "colour of the border: a name, #RRGGBB or 0xRRGGBB")
+    aspect: Expression = option("0", "widen or heighten the canvas to this display aspect; 0 does not")
+
+    def validate(self) -> None:
+        rgb_of(self.color)
+
+
+@njit(cache=True, nogil=True)
+def place_rows(source, target, left, top, width, height, canvas, value, first, last):  # type: ignore[no-untyped-def]
+    """Rows `first <= y < last` of a `canvas` pixels wide target: `value`, and the picture at (left, top)."""
+    for y in range(first, last):
+        out = target[y]
+        if y < top or y >= top + height:
+            out[:canvas] = value
+            continue
+        row = source[y - top]
+        out[:left] = value
+        for x in range(width):
+            out[left + x] = row[x]
+        out[left + width : canvas] = value
+
+
+def rgb_of(text: str) -> int:
+    """0xRRGGBB of a colour name or number. Raises `FormatError`."""
+    name = text.lower()
+    if name in _COLORS:
+        return _COLORS[name]
+    digits = name.removeprefix("#").removeprefix("0x")
+    if len(digits) == 6 and digits != name and all(c in "0123456789abcdef" for c in digits):
+        return int(digits, 16)
+    raise FormatError(f"color={text}: a name, #RRGGBB or 0xRRGGBB{nearest(name, _COLORS)}")
+
+
+def geometry(params: Pad, source: VideoFormat) -> tuple[int, int, int, int]:
+    """(x, y, width, height): where the picture goes on what canvas. Raises `FormatError` if it does not fit."""
+    pixel = source.pixel_format
+    sar = float(source.sample_aspect_ratio)
+    names: dict[str, float] = {
+        "iw": source.width,
+        "ih": source.height,
+        "in_w": source.width,
+        "in_h": source.height,
+        "a": source.width / source.height,
+        "sar": sar,
+        "dar": source.width / source.height * sar,
+        "hsub": 1 << pixel.log2_chroma_w,
+        "vsub": 1 << pixel.log2_chroma_h,
+    }
+    width, height = _canvas(params, source, names)
+    if min(width, height) < 0:
+        raise FormatError(f"pad: a canvas of {width:g}x{height:g} is impossible")
+    aspect = params.aspect.evaluate(names)
+    if aspect > 0:
+        aspect /= sar
+        width, height = (height * aspect, height) if width < height * aspect else (width, width / aspect)
+    w = _align(width or source.width, pixel.log2_chroma_w)
+    h = _align(height or source.height, pixel.log2_chroma_h)
+    names |= {"ow": w, "out_w": w, "oh": h, "out_h": h}
+    x = params.x.evaluate({**names, "x": 0.0, "y": 0.0})
+    y = params.y.evaluate({**names, "x": x, "y": 0.0})
+    left = (w - source.width) // 2 if x < 0 or x + source.width > w else int(x)
+    top = (h - source.height) // 2 if y < 0 or y + source.height > h else int(y)
+    left, top = _align(left, pixel.log2_chroma_w), _align(top, pixel.log2_chroma_h)
+    if w < source.width or h < source.height:
+        raise FormatError(f"pad: a {w}x{h} canvas is smaller than the {source.width}x{source.height} picture")
+    return left, top, w, h
+
+
+def _canvas(params: Pad, source: VideoFormat, names: dict[str, float]) -> tuple[float, float]:
+    """Width and height, either of which may refer to the other."""
+    names |= {"ow": source.width, "out_w": source.width, "oh": source.height, "out_h": source.height}
+    width = params.width.evaluate(names)
+    names |= {"ow": width or source.width, "out_w": width or source.width}
+    height = params.height.evaluate(names)
+    names |= {"oh": height or source.height, "out_h": height or source.height}
+    width = params.width.evaluate(names)
+    return width, height
+
+
+def _align(value: float, log2: int) -> int:
+    return int(value) >> log2 << log2
+
+
+def border_codes(params: Pad, target: VideoFormat) -> tuple[int, ...]:
+    """The border's code in each plane of `target`."""
+    rgb = rgb_of(params.color)
+    red, green, blue = (rgb >> 16) / 255, (rgb >> 8 & 255) / 255, (rgb & 255) / 255
+    picture = VideoFormat(width=1, height=1, pixel_format=pixel_format("gbrp"), color=Color())
+    # The same light in and out: a named colour is a triplet of the target's own R'G'B'.
+    light = replace(picture.resolved_color, transfer=target.color.transfer, primaries=target.color.primaries)
+    parts = fold([*conversion(replace(picture, color=light), target, keep_light=True), triplet_to_codes(target)])
+    triplet = np.array([green, blue, red])
+    for part in parts:
+        triplet = part.matrix @ triplet + part.offset  # type: ignore[union-attr]
+    peak = (1 << target.pixel_format.depth) - 1
+    return tuple(int(np.clip(np.floor(v * peak + 0.5), 0, peak)) for v in triplet)
+
+
+def _output(params: Pad, source: VideoFormat) -> VideoFormat:
+    _, _, width, height = geometry(params, source)
+    return replace(source, width=width, height=height)
+
+
+def _cpu(
+    params: Pad, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
+) -> RowsKernel:
+    x, y, _, _ = geometry(params, source)
+    is_chroma = plane_in.component > 0
+    left = x >> (source.pixel_format.log2_chroma_w if is_chroma else 0)
+    top = y >> (source.pixel_format.log2_chroma_h if is_chroma else 0)
+    code = border_codes(params, target)[plane_out.component]
+    value = target.pixel_format.dtype.type(code << plane_out.shift)
+
+    def kernel(source: Plane, target: Plane, first: int, last: int) -> None:
+        place_rows(source, target, left, top, plane_in.width, plane_in.height, plane_out.width, value, first, last)
+
+    return kernel
+
+
+PAD = Operation(
+    name="pad",
+    kind=Kind.PLANE,
+    params=Pad,
+    summary="put the picture onto a larger canvas of one colour",
+    source="definition: a window of a constant plane replaced by the picture",
+    tolerance=Tolerance(max_codes=0, reason="samples are moved, never computed"),
+    samples=("pad=iw+8:ih+6:4:2", "pad=iw*2:ih*2:-1:-1:color=teal"),
+    cpu=_cpu,
+    output=_output,
+    value_preserving=True,
+    skips_unchanged=True,
+)
