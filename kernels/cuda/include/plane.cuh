@@ -1,7 +1,7 @@
 // A plane as every plane kernel meets it, and the one place where a sample is rounded.
 //
 // A sample is stored as `code << shift` in 8 or 16 bits. Kernels load stored samples as float, compute in that
-// unit, and store `value * scale`, rounded to nearest (ties to even) and kept within 0..peak of the target. The
+// unit, and store `value * scale`, rounded to nearest (ties up) and kept within 0..peak of the target. The
 // scale, a power of two in limited range, takes the source's depth and shift to the target's: 1 when they are equal.
 #pragma once
 
@@ -40,6 +40,6 @@ __device__ __forceinline__ float load_sample(const SAMPLE_IN *plane, int pitch, 
 // Write `value * scale` to (x, y): the only rounding of a kernel. `peak` is the largest stored sample.
 __device__ __forceinline__ void store_sample(SAMPLE_OUT *plane, int pitch, int x, int y, float value, float scale,
                                              int peak) {
-    const float bounded = fminf(fmaxf(value * scale, 0.0f), (float)peak);
-    plane[(long long)y * pitch + x * STEP_OUT] = (SAMPLE_OUT)rintf(bounded);
+    const float bounded = fminf(fmaxf(value * scale + 0.5f, 0.0f), (float)peak);
+    plane[(long long)y * pitch + x * STEP_OUT] = (SAMPLE_OUT)bounded;
 }
