@@ -102,7 +102,7 @@ def _half_binomial(size: int) -> NDArray[np.float32]:
 def _cpu(
     params: UnsharpParams,
     source: VideoFormat,
-    target: VideoFormat,  # noqa: ARG001 - the same as `source`
+    target: VideoFormat,
     plane_in: PlaneFormat,
     plane_out: PlaneFormat,
 ) -> RowsKernel | None:

@@ -47,6 +47,21 @@ class PlaneRunner(Protocol):
     ) -> Plane | None: ...
 
 
+class NoiseMaker(Protocol):
+    """`noise(height, width, depth)`: a plane of evenly spread codes."""
+
+    def __call__(self, height: int, width: int, depth: int = 8) -> Plane: ...
+
+
+@pytest.fixture
+def noise(rng: np.random.Generator) -> NoiseMaker:
+    def make(height: int, width: int, depth: int = 8) -> Plane:
+        codes = rng.integers(0, 1 << depth, (height, width))
+        return codes.astype(np.uint8) if depth == 8 else codes.astype(np.uint16)
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def ffmpeg_filter() -> FFmpegFilter:
     """FFmpeg's own filters, the ones in PyAV's wheel."""
@@ -80,10 +95,11 @@ def _ffmpeg_filter(planes: Sequence[Plane], pix_fmt: str, chain: str) -> list[Pl
     return [_view(plane, samples).copy() for plane, samples in zip(result.planes, planes, strict=True)]
 
 
-def _view(plane: av.VideoPlane, like: Plane) -> Plane:
+def _view(plane: av.video.plane.VideoPlane, like: Plane) -> Plane:
     """The samples of an FFmpeg plane, as an array of the shape and type of `like`."""
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size).view(like.dtype)
-    return rows[: like.shape[0], : like.shape[1]]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    samples: Plane = rows.view(like.dtype)
+    return samples[: like.shape[0], : like.shape[1]]
 
 
 def _run_plane(
@@ -116,7 +132,7 @@ def _run_plane(
         return None
     types = [np.uint8 if each.bits <= 8 else np.uint16 for each in formats]
     padded = np.full((height, width + spare), np.iinfo(types[0]).max, types[0])
-    padded[:, :width] = plane.astype(types[0]) << types[0](shift[0])
+    padded[:, :width] = plane.astype(np.int32) << shift[0]
     target = np.zeros((height, width + spare + 1), types[1])
     edges = [0, *bands, height]
     for first, last in pairwise(edges):

@@ -14,15 +14,14 @@ from kernels.ops.unsharp import UNSHARP, UnsharpParams
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tests.kernels.ops.conftest import FFmpegFilter, PlaneRunner
+    from kernels.frame import Plane
+    from tests.kernels.ops.conftest import FFmpegFilter, NoiseMaker, PlaneRunner
 
 SIZES = [(1, 1), (2, 3), (5, 4), (33, 47), (20, 64)]
 """(height, width)."""
 
 
-def direct(
-    codes: NDArray[np.integer], size_x: int, size_y: int, amount: float, peak: int, gain: float = 1.0
-) -> NDArray[np.float64]:
+def direct(codes: Plane, size_x: int, size_y: int, amount: float, peak: int, gain: float = 1.0) -> NDArray[np.float64]:
     """The formula of the module under test, unrounded, one shifted copy of the padded picture per tap."""
     height, width = codes.shape
     padded = np.pad(codes.astype(np.float64), ((size_y // 2,) * 2, (size_x // 2,) * 2), mode="edge")
@@ -43,15 +42,14 @@ def luma(size_x: int = 5, size_y: int = 5, amount: float = 1.0) -> UnsharpParams
 @pytest.mark.parametrize("depth", [8, 10, 16])
 def test_direct_evaluation(
     run_plane: PlaneRunner,
-    rng: np.random.Generator,
+    noise: NoiseMaker,
     size: tuple[int, int],
     size_x: int,
     size_y: int,
     amount: float,
     depth: int,
 ) -> None:
-    dtype = np.uint8 if depth == 8 else np.uint16
-    codes = rng.integers(0, 1 << depth, size).astype(dtype)
+    codes = noise(*size, depth)
     name = "gray" if depth == 8 else f"gray{depth}"
     ours = run_plane(UNSHARP, luma(size_x, size_y, amount), codes, name)
     assert ours is not None
@@ -77,12 +75,10 @@ def test_flat_stays_flat(run_plane: PlaneRunner) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["5:5:1:5:5:1", "3:7:1.5:3:7:1.5", "13:13:-1:13:13:-1", "7:5:0.3:7:5:0.3"])
-def test_ffmpeg_filter(
-    run_plane: PlaneRunner, ffmpeg_filter: FFmpegFilter, rng: np.random.Generator, arguments: str
-) -> None:
+def test_ffmpeg_filter(run_plane: PlaneRunner, ffmpeg_filter: FFmpegFilter, noise: NoiseMaker, arguments: str) -> None:
     """FFmpeg rounds the blur to a code before multiplying and then rounds down: at most amount / 2 + 1 apart."""
     size_x, size_y, amount = arguments.split(":")[:3]
-    codes = rng.integers(0, 256, (33, 47), np.uint8)
+    codes = noise(33, 47)
     theirs = ffmpeg_filter([codes] * 3, "yuv444p", f"unsharp={arguments}")
     params = UnsharpParams(
         luma_msize_x=int(size_x),
@@ -110,9 +106,8 @@ def test_edges_repeat_as_in_ffmpeg(run_plane: PlaneRunner, ffmpeg_filter: FFmpeg
 
 
 @pytest.mark.parametrize("depth", [8, 10, 12])
-def test_exchange_form_shows_the_same_picture(run_plane: PlaneRunner, rng: np.random.Generator, depth: int) -> None:
-    dtype = np.uint8 if depth == 8 else np.uint16
-    codes = rng.integers(0, 1 << depth, (21, 35)).astype(dtype)
+def test_exchange_form_shows_the_same_picture(run_plane: PlaneRunner, noise: NoiseMaker, depth: int) -> None:
+    codes = noise(21, 35, depth)
     name = "gray" if depth == 8 else f"gray{depth}"
     up = 16 - depth
     peak = ((1 << depth) - 1) << up
@@ -128,8 +123,8 @@ def test_exchange_form_shows_the_same_picture(run_plane: PlaneRunner, rng: np.ra
     assert (native == from_exchange).all()
 
 
-def test_bands_equal_the_whole(run_plane: PlaneRunner, rng: np.random.Generator) -> None:
-    codes = rng.integers(0, 256, (40, 50), np.uint8)
+def test_bands_equal_the_whole(run_plane: PlaneRunner, noise: NoiseMaker) -> None:
+    codes = noise(40, 50)
     whole = run_plane(UNSHARP, luma(7, 9, 2.0), codes)
     bands = run_plane(UNSHARP, luma(7, 9, 2.0), codes, bands=(1, 2, 7, 39), spare=0)
     assert whole is not None
