@@ -1,0 +1,1 @@
+"""The demo: a clip that is made, spoilt, restored and measured."""
