@@ -5,13 +5,31 @@ bin := if path_exists(justfile_directory() / ".venv/bin") == "true" { justfile_d
 default:
     @{{bin}}just --list
 
-# Every check that needs no running code
-check:
+# Every check that runs no tests
+check: lint layout types imports cuda-layout pages
+
+# Mistakes and habits
+lint:
     {{bin}}ruff check .
+
+# Python as the formatter writes it
+layout:
     {{bin}}ruff format --check .
+
+# mypy, strict
+types:
     {{bin}}mypy
+
+# Which package may import which
+imports:
     {{bin}}lint-imports --no-logo
+
+# CUDA as the formatter writes it
+cuda-layout:
     {{bin}}clang-format --dry-run -Werror kernels/cuda/*.cu kernels/cuda/include/*.cuh
+
+# docs/operations/ says what the catalogue says
+pages:
     {{bin}}python docs/generate.py --check
 
 # The tests, two at a time; `just test -k scale` picks some
