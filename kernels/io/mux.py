@@ -1,0 +1,198 @@
+"""Writing a container: the one muxing path that every sink uses."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import threading
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import av
+
+from kernels.errors import OutputError
+from kernels.io.containers import container_of
+from kernels.io.sink import HeadSink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from av import Packet
+    from av.container import OutputContainer
+    from av.stream import Stream
+
+BUFFER_BYTES: Final = 1 << 20
+MAX_INTERLEAVE_US: Final = 1_000_000
+"""How long libav may hold packets to sort them. They come sorted, so it need not wait for a sparse stream."""
+MAX_MOVIE_TIMESCALE: Final = 1_000_000
+"""Ticks a second of edit lists: a common multiple of the tracks' own, so that no offset is rounded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """How much is expected in the file, for the space kept at its head; None where it is not known."""
+
+    video_packets: int | None = None
+    other_packets: int | None = None
+    intra_only: bool = False
+
+    MOOV_BYTES_PER_PACKET = 32
+    """Largest measured: 20 bytes a packet for variable rate with B-frames; the rest is margin."""
+    CUE_BYTES = 40
+    """A Matroska cue point is at most 25 bytes for files below 4 GiB, 33 beyond."""
+    FRAMES_PER_CUE = 8
+    """Fewest frames between keyframes to count on: scene cuts are rarely closer."""
+    FIXED_BYTES = 64 * 1024
+    UNKNOWN_BYTES = 1 << 20
+
+    def moov_bytes(self) -> int:
+        """Twice what the index should need."""
+        if self.video_packets is None:
+            return self.UNKNOWN_BYTES
+        packets = self.video_packets + (self.other_packets or 0)
+        return self.FIXED_BYTES + 2 * self.MOOV_BYTES_PER_PACKET * packets
+
+    def cue_bytes(self) -> int:
+        if self.video_packets is None:
+            return self.FIXED_BYTES
+        cues = self.video_packets if self.intra_only else self.video_packets // self.FRAMES_PER_CUE
+        return 1024 + 2 * self.CUE_BYTES * cues
+
+
+class Muxer:
+    """Writes `container` into `sink`, a binary object with write, seek and tell.
+
+    Add streams, `start`, then `write_video` from one thread and `offer` from any; `finish` or `abandon` ends it.
+    Packets come out in the order of their decode times. Raises `OutputError` for what libav refuses.
+    """
+
+    def __init__(
+        self,
+        sink: BinaryIO,
+        container: str,
+        *,
+        reserve: Reserve,
+        origin_s: Fraction,
+        timescales: tuple[int, ...] = (),
+        reserve_bytes: int | None = None,
+    ) -> None:
+        self._rules = container_of(container)
+        self._sink = HeadSink(sink)
+        self._origin_s = origin_s
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[float, int, int, Packet]] = []
+        self._order = 0
+        self._video: Stream | None = None
+        self._video_base: tuple[int, int] | None = None
+        self._lost_cues = False
+        options = self._options(reserve, timescales, reserve_bytes)
+        self.container: OutputContainer = av.open(
+            self._sink, "w", format=self._rules.muxer, options=options, buffer_size=BUFFER_BYTES
+        )
+
+    def _options(self, reserve: Reserve, timescales: tuple[int, ...], reserve_bytes: int | None) -> dict[str, str]:
+        options = {"max_interleave_delta": str(MAX_INTERLEAVE_US)}
+        if self._rules.is_mp4:
+            options["moov_size"] = str(reserve.moov_bytes() if reserve_bytes is None else reserve_bytes)
+            options["movflags"] = "+write_colr+use_metadata_tags" if self._rules.muxer == "mov" else "+write_colr"
+            ticks = math.lcm(*timescales) if timescales else 1000
+            options["movie_timescale"] = str(ticks if ticks <= MAX_MOVIE_TIMESCALE else max(timescales))
+        else:
+            options["reserve_index_space"] = str(reserve.cue_bytes() if reserve_bytes is None else reserve_bytes)
+        return options
+
+    def set_video(self, stream: Stream) -> None:
+        """Which of the added streams `write_video` writes."""
+        self._video = stream
+
+    def start(self, metadata: Mapping[str, str]) -> None:
+        """Open everything and write the header."""
+        self.container.metadata.update(metadata)
+        try:
+            self.container.start_encoding()
+        except av.FFmpegError as error:
+            raise OutputError(f"the container header cannot be written: {error.strerror}") from error
+
+    def offer(self, stream: Stream, packet: Packet) -> None:
+        """A packet of a stream that is not the video, with times of the input; written in its turn."""
+        when = packet.dts if packet.dts is not None else packet.pts
+        if when is None or packet.time_base is None:
+            when_s = -math.inf
+        else:
+            when_s = float(when * packet.time_base - self._origin_s)
+        with self._lock:
+            heapq.heappush(self._waiting, (when_s, self._order, stream.index, packet))
+            self._order += 1
+
+    def write_video(self, packet: Packet) -> None:
+        """An encoded packet, with times in the input's ticks."""
+        assert self._video is not None
+        source, target = packet.time_base, self._video.time_base
+        assert source is not None
+        assert target is not None
+        if self._video_base is None:
+            # The first packet out of an encoder is its first frame. All others keep their exact distance to it.
+            first = packet.pts
+            self._video_base = first, round((first * source - self._origin_s) / target)
+        first, first_out = self._video_base
+        ratio = source / target
+        for name in ("pts", "dts"):
+            ticks = getattr(packet, name)
+            if ticks is not None:
+                setattr(packet, name, first_out + round((ticks - first) * ratio))
+        packet.duration = round((packet.duration or 0) * ratio)
+        packet.time_base = target
+        dts = packet.dts if packet.dts is not None else packet.pts
+        self._write_waiting(float(dts * target))
+        self._write(self._video, packet)
+
+    def finish(self) -> tuple[str, ...]:
+        """Write what is left and the index. Returns warnings."""
+        self._write_waiting(math.inf)
+        try:
+            self.container.close()
+        except av.FFmpegError as error:
+            if not self._rules.is_mp4:
+                raise OutputError(f"the container cannot be finished: {error.strerror}") from error
+            self._sink.settle_at_end()
+            return ("the space kept for the index was too small, so it stands at the end of the file",)
+        self._sink.settle()
+        return ()
+
+    def abandon(self) -> None:
+        """End without a usable file: nothing more reaches the sink."""
+        self._sink.abandon()
+        try:
+            self.container.close()
+        except (av.FFmpegError, OSError, ValueError):
+            return  # it was to be thrown away
+
+    def _write_waiting(self, until_s: float) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting or self._waiting[0][0] > until_s:
+                    return
+                _, _, index, packet = heapq.heappop(self._waiting)
+            stream = self.container.streams[index]
+            self._rebase(packet, stream)
+            self._write(stream, packet)
+
+    def _rebase(self, packet: Packet, stream: Stream) -> None:
+        """From the input's time to the container's ticks, rounded once."""
+        source, target = packet.time_base, stream.time_base
+        assert source is not None
+        assert target is not None
+        for name in ("pts", "dts"):
+            ticks = getattr(packet, name)
+            if ticks is not None:
+                setattr(packet, name, round((ticks * source - self._origin_s) / target))
+        packet.duration = round((packet.duration or 0) * source / target)
+        packet.time_base = target
+
+    def _write(self, stream: Any, packet: Packet) -> None:
+        packet.stream = stream
+        try:
+            self.container.mux_one(packet)
+        except av.FFmpegError as error:
+            raise OutputError(f"a packet of {stream.type} stream {stream.index} cannot be written: {error.strerror}") from error

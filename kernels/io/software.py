@@ -1,0 +1,282 @@
+"""Decoding with libav's software decoders."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import av
+from av.codec.context import ThreadType
+
+from kernels.errors import InputError
+from kernels.frame import FieldOrder, Frame, VideoFormat
+from kernels.io.picture import color_of, layout_of, planes_of
+from kernels.io.source import reading
+from kernels.io.span import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from av import Packet, VideoFrame
+    from av.stream import Stream
+
+    from kernels.io.picture import Layout
+    from kernels.io.source import Source
+
+MAX_THREADS: Final = 8
+"""Each decoder thread holds frames of its own; more only cost memory."""
+KEPT_SIDE_DATA: Final = frozenset({"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DISPLAYMATRIX"})
+LOST_SIDE_DATA: Final = {
+    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
+    "A53_CC": "closed captions",
+    "ICC_PROFILE": "an ICC profile",
+    "FILM_GRAIN_PARAMS": "film grain parameters",
+}
+SIDE_DATA_FRAMES: Final = 50
+"""Frames at the start whose side data is looked through; captions may begin a little late."""
+
+
+class SoftwareDecoder:
+    """Decodes the video stream of `source`; see `kernels.io.decode.Decoder`.
+
+    `copied` are the streams whose packets are handed out untouched. Iterating raises `InputError` when the
+    picture's size or format changes on the way, when nothing can be decoded and, if `strict`, at the first damage.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        copied: Sequence[Stream] = (),
+        span: Span | None = None,
+        threads: int | None = None,
+        strict: bool = False,
+    ) -> None:
+        self._source = source
+        self._copied = tuple(copied)
+        self._span = span or Span()
+        self._strict = strict
+        self._time_base = source.time_base
+        self._start_s = source.start_s
+        self._format: VideoFormat | None = None
+        self._layout: Layout | None = None
+        self._shape: tuple[int, int, str] | None = None
+        self._last_pts: int | None = None
+        self._side_data: dict[str, bytes] = {}
+        self._lost: dict[str, None] = {}
+        self._repaired = 0
+        self._index = 0
+        self._errors = 0
+        self._expected = 0
+        self.frames_in = 0
+        context = source.video.codec_context
+        context.thread_type = ThreadType.AUTO
+        context.thread_count = min(threads or os.cpu_count() or 1, MAX_THREADS)
+
+    @property
+    def damaged_packets(self) -> int:
+        return self._errors
+
+    @property
+    def missing_frames(self) -> int:
+        """Packets inside the span that gave no frame. Two fields may share one frame, so half is enough there."""
+        if self._source.field_order is not FieldOrder.PROGRESSIVE:
+            return 0
+        return max(0, self._expected - self.frames_in)
+
+    def warnings(self) -> tuple[str, ...]:
+        found = [f"{name} cannot be kept when frames are changed, and was dropped" for name in self._lost]
+        if self._repaired:
+            found.append(f"{self._repaired} frames had no usable timestamp; they were spaced by the frame rate")
+        if self._errors:
+            found.append(f"{self._errors} damaged packets; what they held was concealed or left out")
+        if self.missing_frames > self._errors:
+            found.append(f"{self.missing_frames} of {self._expected} packets gave no frame")
+        return tuple(found)
+
+    def __iter__(self) -> Iterator[Frame | Packet]:
+        video = self._source.video
+        if self._span.start_s is not None:
+            self._seek(self._span.start_s)
+        packets = self._source.container.demux([video, *self._copied])
+        done = False
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                self._damage(f"cannot be read on: {error.strerror}")
+                packet = None
+            if packet is None:
+                break
+            if packet.stream_index != video.index:
+                if packet.size:
+                    yield packet
+                continue
+            if not done:
+                for frame in self._decode(packet):
+                    if self._span.is_after(self._time_s(frame.pts)):
+                        done = True
+                        break
+                    yield frame
+            if done and self._is_past(packet):
+                break
+        if not done:
+            yield from self._flush()
+        if not self.frames_in:
+            self._raise_nothing()
+
+    def _flush(self) -> Iterator[Frame]:
+        for frame in self._decode(None):
+            if self._span.is_after(self._time_s(frame.pts)):
+                return
+            yield frame
+
+    def _decode(self, packet: Packet | None) -> Iterator[Frame]:
+        if packet is not None and packet.size == 0:
+            return  # the demuxer's own end mark; `_flush` comes after it
+        if packet is not None and not packet.is_discard and packet.pts is not None:
+            self._expected += self._time_s(packet.pts) in self._span
+        elif packet is not None and not packet.is_discard:
+            self._expected += self._span.is_whole
+        try:
+            frames = self._source.video.codec_context.decode(packet)
+        except av.EOFError:
+            return
+        except av.FFmpegError as error:
+            if packet is None or packet.pts is None or not self._span.is_before(self._time_s(packet.pts)):
+                self._damage(f"cannot be decoded: {error.strerror}")
+            return
+        for frame in frames:
+            pts = self._next_pts(frame)
+            if self._span.is_before(self._time_s(pts)):
+                continue
+            if frame.is_corrupt:
+                self._damage("is damaged")
+            yield self._as_frame(frame, pts)
+
+    def _damage(self, problem: str) -> None:
+        self._errors += 1
+        if self._strict:
+            raise InputError(f"{self._source.name}: frame {self._index + self.frames_in} {problem}")
+
+    def _next_pts(self, frame: VideoFrame) -> int:
+        """The frame's time in ticks, after that of the frame before; made up from the rate when it has none."""
+        last = self._last_pts
+        pts = frame.pts if frame.pts is not None else frame.dts
+        if pts is None or (last is not None and pts <= last):
+            self._repaired += 1
+            rate = self._source.frame_rate or Fraction(25)
+            step = frame.duration or max(1, round(1 / rate / self._time_base))
+            pts = 0 if last is None else last + step
+        self._last_pts = pts
+        return pts
+
+    def _as_frame(self, frame: VideoFrame, pts: int) -> Frame:
+        shape = (frame.width, frame.height, frame.format.name)
+        if self._shape is None:
+            self._adopt(frame, shape)
+        elif shape != self._shape:
+            self._raise_changed(shape)
+        if self.frames_in < SIDE_DATA_FRAMES:
+            self._note_side_data(frame)
+        assert self._format is not None
+        assert self._layout is not None
+        index = self._index + self.frames_in
+        self.frames_in += 1
+        return Frame(
+            planes=planes_of(frame, self._layout),
+            format=self._format,
+            pts=pts,
+            time_base=self._time_base,
+            duration=frame.duration or 0,
+            index=index,
+            field_order=self._source.field_order if frame.interlaced_frame else FieldOrder.PROGRESSIVE,
+            side_data=self._side_data,
+        )
+
+    def _adopt(self, frame: VideoFrame, shape: tuple[int, int, str]) -> None:
+        """Take the format of the first frame as that of the stream."""
+        self._shape = shape
+        self._layout = layout_of(frame.format.name)
+        if self._layout.drops_alpha:
+            self._lost["transparency (the alpha plane)"] = None
+        aspect = self._source.video.sample_aspect_ratio
+        self._format = VideoFormat(
+            width=frame.width,
+            height=frame.height,
+            pixel_format=self._layout.pixel_format,
+            color=color_of(frame, self._layout, self._source.chroma_location),
+            sample_aspect_ratio=aspect if aspect else Fraction(1),
+            frame_rate=self._source.frame_rate,
+        )
+
+    def _note_side_data(self, frame: VideoFrame) -> None:
+        for data in frame.side_data:
+            name = data.type.name
+            if name in KEPT_SIDE_DATA and name not in self._side_data:
+                self._side_data = {**self._side_data, name: bytes(data)}
+            elif name in LOST_SIDE_DATA:
+                self._lost[LOST_SIDE_DATA[name]] = None
+
+    def _raise_changed(self, shape: tuple[int, int, str]) -> None:
+        assert self._shape is not None
+        before, after = (f"{w}x{h} {name}" for w, h, name in (self._shape, shape))
+        raise InputError(
+            f"{self._source.name}: the picture changes from {before} to {after} at frame {self._index + self.frames_in}; "
+            "cut the file there with --start and --duration"
+        )
+
+    def _raise_nothing(self) -> None:
+        name = self._source.name
+        if self._span.start_s is not None and not self._errors:
+            raise InputError(f"{name} has no frame from {float(self._span.start_s):g} s on; start earlier")
+        if self._errors:
+            raise InputError(f"{name}: nothing can be decoded, all {self._errors} packets tried are damaged")
+        raise InputError(f"{name} has a video stream without a single frame")
+
+    def _time_s(self, pts: int) -> Fraction:
+        return pts * self._time_base - self._start_s
+
+    def _is_past(self, packet: Packet) -> bool:
+        """Whether the file is read so far that the copied streams have reached the end of the span too."""
+        when = packet.dts if packet.dts is not None else packet.pts
+        margin_s = Fraction(2)  # how far a muxer may keep streams apart
+        return when is not None and self._span.is_after(self._time_s(when) - margin_s)
+
+    def _seek(self, start_s: Fraction) -> None:
+        """Go to the last keyframe shown at or before `start_s`, counting the frames before that time.
+
+        Only packets are read for it. A file that cannot be rewound is decoded from where it is.
+        """
+        container, video = self._source.container, self._source.video
+        keyframe: int | None = None
+        before = 0
+        first: int | None = None
+        try:
+            for packet in container.demux(video):
+                if not packet.size or packet.pts is None:
+                    continue
+                when = packet.dts if packet.dts is not None else packet.pts
+                first = when if first is None else first
+                if self._time_s(packet.pts) < start_s or packet.pts * self._time_base - self._start_s == start_s:
+                    if packet.is_keyframe:
+                        keyframe = when
+                    before += not packet.is_discard and self._time_s(packet.pts) < start_s
+                elif self._time_s(when) > start_s:
+                    break
+        except av.FFmpegError:
+            pass  # damage is counted when it is decoded
+        self._index = before
+        target = keyframe if keyframe is not None else first
+        if target is None:
+            return
+        with suppress(av.FFmpegError):
+            container.seek(target, stream=video, backward=True)
+            return
+        with reading(self._source.name, "cannot be rewound; leave --start out"):
+            container.seek(0)

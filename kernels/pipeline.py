@@ -1,0 +1,446 @@
+"""One job: decode, filter, encode and mux at the same time, in bounded memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from kernels.chain import parse_chain
+from kernels.errors import InputError, StoppedError, UnavailableError
+from kernels.frame import Frame
+from kernels.io.channel import Cancellation, Channel
+from kernels.io.containers import StreamChoices, check_codec, plan_tracks
+from kernels.io.copy import Copies, kept_tags
+from kernels.io.encode import EncodeSettings, encoder_pixel_format
+from kernels.io.mux import Muxer, Reserve
+from kernels.io.orientation import display_matrix, rotation_chain
+from kernels.io.software import SoftwareDecoder
+from kernels.io.software_encoder import SoftwareEncoder
+from kernels.io.source import Source
+from kernels.io.span import Span
+from kernels.plan import plan_chain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from av import Packet
+
+    from kernels.chain import Step
+    from kernels.io.containers import Track
+    from kernels.io.source import InputLike
+    from kernels.plan import Plan
+
+QUEUE_BYTES: Final = 128 << 20
+"""Frames waiting between two threads take at most this much."""
+QUEUE_FRAMES: Final = 4
+"""And at most this many: more only hide which thread is slow."""
+PROGRESS_S: Final = 0.1
+JOIN_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a job stands."""
+
+    phase: str
+    """'opening', 'compiling kernels', 'processing', 'finishing'."""
+    frames_in: int = 0
+    frames_out: int = 0
+    frames_total: int | None = None
+    """Frames expected; None when the input does not tell."""
+    elapsed_s: float = 0.0
+    """Since the first frame was asked for."""
+    fps: float = 0.0
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTime:
+    """What one thread of the job did."""
+
+    name: str
+    frames: int
+    busy_s: float
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a finished job did."""
+
+    frames_in: int
+    frames_out: int
+    damaged_packets: int
+    elapsed_s: float
+    fps: float
+    backend: str
+    stages: tuple[StageTime, ...]
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "stages": [asdict(stage) for stage in self.stages], "warnings": list(self.warnings)}
+
+
+def process(
+    source: InputLike,
+    sink: BinaryIO,
+    *,
+    container: str,
+    chain: str | Sequence[Step] = (),
+    encode: EncodeSettings | None = None,
+    streams: StreamChoices | None = None,
+    start: float | Fraction | None = None,
+    duration: float | Fraction | None = None,
+    autorotate: bool = True,
+    strict: bool = False,
+    threads: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+    backend: str = "cpu",
+    index_reserve_bytes: int | None = None,
+) -> Result:
+    """Decode `source`, run `chain` on every frame, and write `container` (mp4, mov, mkv, webm) into `sink`.
+
+    `source` is a path or a binary file object, `sink` a writable, seekable one that the caller commits or
+    discards. `start` and `duration` are seconds. `index_reserve_bytes` replaces the computed space for the index at the head.
+    Setting `stop` ends the job within a fraction of a second with `StoppedError`.
+
+    Raises `InputError`, `OutputError`, `ChainError`, `FormatError`, `ContainerError`, `EncodeSettingsError` or
+    `UnavailableError`; all that can be known beforehand is refused before the first frame is written.
+    """
+    if backend != "cpu":
+        raise UnavailableError(f"backend {backend!r} is not available here; use cpu")
+    settings = encode or EncodeSettings()
+    check_codec(container, settings.codec)
+    span = Span.of(start, duration)
+    steps = _as_steps(chain)
+    with ExitStack() as stack:
+        opened = stack.enter_context(Source(source))
+        job = _Job(
+            source=opened,
+            span=span,
+            tracks=plan_tracks(container, opened.others, streams or StreamChoices()),
+            container=container,
+            settings=settings,
+            strict=strict,
+            threads=threads,
+            cancellation=Cancellation(stop),
+            report=_Reporter(on_progress),
+            autorotate=autorotate,
+            index_reserve_bytes=index_reserve_bytes,
+        )
+        return job.run(steps, sink, stack)
+
+
+def _as_steps(chain: str | Sequence[Step]) -> tuple[Step, ...]:
+    if not isinstance(chain, str):
+        return tuple(chain)
+    from kernels.catalogue import CATALOGUE  # noqa: PLC0415 - loads every operation; a chain of steps has them already
+
+    return parse_chain(chain, CATALOGUE)
+
+
+class _Reporter:
+    """Turns counts into `Progress` for the caller, on the caller's own thread."""
+
+    def __init__(self, callback: Callable[[Progress], None] | None) -> None:
+        self._callback = callback
+        self._started = time.perf_counter()
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self._started
+
+    def start_clock(self) -> None:
+        self._started = time.perf_counter()
+
+    def __call__(self, phase: str, frames_in: int = 0, frames_out: int = 0, total: int | None = None) -> None:
+        if self._callback is None:
+            return
+        elapsed_s = self.elapsed_s
+        fps = frames_out / elapsed_s if elapsed_s > 0 else 0.0
+        eta_s = (total - frames_out) / fps if total is not None and fps > 0 and total >= frames_out else None
+        self._callback(
+            Progress(
+                phase=phase,
+                frames_in=frames_in,
+                frames_out=frames_out,
+                frames_total=total,
+                elapsed_s=elapsed_s,
+                fps=fps,
+                eta_s=eta_s,
+            )
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Job:
+    source: Source
+    span: Span
+    tracks: tuple[Track, ...]
+    container: str
+    settings: EncodeSettings
+    strict: bool
+    threads: int | None
+    cancellation: Cancellation
+    report: _Reporter
+    autorotate: bool
+    index_reserve_bytes: int | None
+    frames_out: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    def run(self, steps: tuple[Step, ...], sink: BinaryIO, stack: ExitStack) -> Result:
+        self.report("opening")
+        decoder = SoftwareDecoder(
+            self.source,
+            copied=Copies.inputs(self.tracks),
+            span=self.span,
+            threads=self.threads,
+            strict=self.strict,
+        )
+        muxer_started = False
+        self.warnings += Copies.warnings(self.tracks)
+        if self.source.has_dolby_vision:
+            self.warnings.append("Dolby Vision metadata cannot be kept when frames are changed, and was dropped")
+        events = iter(decoder)
+        held, first = _first_frame(events)
+        plan = self._plan(first, steps)
+        executor = stack.enter_context(_executor(plan, self.threads))
+        self.report("compiling kernels")
+        executor.warm_up()
+        self.cancellation.check()
+        muxer = self._open_muxer(sink, plan)
+        try:
+            encoder = self._open_encoder(muxer, plan, first)
+            copies = Copies(self.source, self.tracks, muxer, self.container, self.span)
+            muxer.container.set_chapters(self._chapters())
+            muxer.start(kept_tags(self.source.container.metadata))
+            muxer_started = True
+            for packet in held:
+                copies.feed(packet)
+            lines = _Lines(first, plan, self.cancellation)
+            self.report.start_clock()
+            self._run_threads(
+                {
+                    "decode": lambda: self._decode(events, first, copies, lines),
+                    "filter": lambda: _filter(executor, lines),
+                    "encode": lambda: self._encode(encoder, muxer, lines),
+                },
+                decoder,
+            )
+            self.report("finishing", decoder.frames_in, self.frames_out, decoder.frames_in)
+            self._check_counts(decoder)
+            self.warnings += muxer.finish()
+        except BaseException:
+            muxer.abandon()
+            raise
+        assert muxer_started
+        elapsed_s = self.report.elapsed_s
+        return Result(
+            frames_in=decoder.frames_in,
+            frames_out=self.frames_out,
+            damaged_packets=decoder.damaged_packets,
+            elapsed_s=elapsed_s,
+            fps=self.frames_out / elapsed_s if elapsed_s else 0.0,
+            backend="cpu",
+            stages=lines.times(self.frames_out),
+            warnings=(*self.warnings, *encoder.warnings, *decoder.warnings()),
+        )
+
+    def _plan(self, first: Frame, steps: tuple[Step, ...]) -> Plan:
+        if self.autorotate:
+            steps = (*_as_steps(rotation_chain(display_matrix(first.side_data))), *steps)
+        wanted = plan_chain(first.format, steps).target.pixel_format
+        return plan_chain(first.format, steps, pixel_format=encoder_pixel_format(self.settings, wanted))
+
+    def _open_muxer(self, sink: BinaryIO, plan: Plan) -> Muxer:
+        count = self.source.frame_count
+        others = [s.frames or None for s in Copies.inputs(self.tracks)]
+        seconds = self.source.duration_s
+        guess = round(seconds * 60) if seconds is not None else 0
+        reserve = Reserve(
+            video_packets=count,
+            other_packets=sum(n if n is not None else guess for n in others),
+            intra_only=self.settings.codec == "ffv1",
+        )
+        time_bases = [self.source.time_base, *(s.time_base for s in Copies.inputs(self.tracks) if s.time_base)]
+        return Muxer(
+            sink,
+            self.container,
+            reserve=reserve,
+            origin_s=self.source.start_s + (self.span.start_s or 0),
+            timescales=tuple(base.denominator for base in time_bases),
+            reserve_bytes=self.index_reserve_bytes,
+        )
+
+    def _open_encoder(self, muxer: Muxer, plan: Plan, first: Frame) -> SoftwareEncoder:
+        encoder = SoftwareEncoder(
+            muxer.container,
+            self.settings,
+            plan.target,
+            time_base=self.source.time_base,
+            side_data=first.side_data,
+        )
+        stream, video = encoder.stream, self.source.video
+        stream.metadata.update(kept_tags(video.metadata))
+        stream.disposition = video.disposition
+        matrix = display_matrix(first.side_data)
+        if matrix is not None and not self.autorotate:
+            stream.set_display_matrix(matrix)
+        muxer.set_video(stream)
+        return encoder
+
+    def _chapters(self) -> list[Any]:
+        """The input's chapters, moved with the pictures and cut to the span."""
+        kept = []
+        origin_s = self.source.start_s + (self.span.start_s or 0)
+        length_s = None if self.span.end_s is None else self.span.end_s - (self.span.start_s or 0)
+        for chapter in self.source.container.chapters():
+            base = chapter["time_base"] or Fraction(1, 1000)
+            begin_s, end_s = (chapter[name] * base - origin_s for name in ("start", "end"))
+            if end_s <= 0 or (length_s is not None and begin_s >= length_s):
+                continue
+            end_s = end_s if length_s is None else min(end_s, length_s)
+            kept.append({**chapter, "start": round(max(begin_s, 0) / base), "end": round(end_s / base)})
+        return kept
+
+    def _run_threads(self, bodies: dict[str, Callable[[], None]], decoder: SoftwareDecoder) -> None:
+        """Run all bodies to their end; the first error of any ends the others and is raised here."""
+
+        def guarded(body: Callable[[], None]) -> None:
+            try:
+                body()
+            except BaseException as error:  # noqa: BLE001 - raised again by the waiting thread
+                self.cancellation.fail(error)
+
+        threads = [threading.Thread(target=guarded, args=(body,), name=name) for name, body in bodies.items()]
+        for thread in threads:
+            thread.start()
+        total = self._frames_total()
+        try:
+            reported = 0.0
+            while any(thread.is_alive() for thread in threads):
+                for thread in threads:
+                    thread.join(JOIN_S)
+                if time.perf_counter() - reported >= PROGRESS_S:
+                    reported = time.perf_counter()
+                    self.report("processing", decoder.frames_in, self.frames_out, total)
+        except BaseException as error:
+            self.cancellation.fail(error)
+            for thread in threads:
+                thread.join()
+            raise
+        if self.cancellation.error is not None:
+            raise self.cancellation.error
+        self.cancellation.check()
+
+    def _frames_total(self) -> int | None:
+        count, rate = self.source.frame_count, self.source.frame_rate
+        seconds = self.source.duration_s
+        if self.span.is_whole or count is None:
+            return count
+        if seconds is None or rate is None:
+            return None
+        end_s = seconds if self.span.end_s is None else min(seconds, self.span.end_s)
+        return max(0, round((end_s - (self.span.start_s or 0)) * rate))
+
+    def _decode(self, events: Iterator[Frame | Packet], first: Frame, copies: Copies, lines: _Lines) -> None:
+        lines.decoded.put(first)
+        started = time.perf_counter()
+        for event in events:
+            if isinstance(event, Frame):
+                lines.busy_s["decode"] += time.perf_counter() - started
+                lines.decoded.put(event)
+                started = time.perf_counter()
+            else:
+                copies.feed(event)
+                self.cancellation.check()
+        copies.flush()
+        lines.busy_s["decode"] += time.perf_counter() - started
+        lines.decoded.close()
+
+    def _encode(self, encoder: SoftwareEncoder, muxer: Muxer, lines: _Lines) -> None:
+        while (frame := lines.filtered.get()) is not None:
+            started = time.perf_counter()
+            for packet in encoder.encode(frame):
+                muxer.write_video(packet)
+                self.frames_out += 1
+            lines.busy_s["encode"] += time.perf_counter() - started
+        started = time.perf_counter()
+        for packet in encoder.flush():
+            self.cancellation.check()
+            muxer.write_video(packet)
+            self.frames_out += 1
+        lines.busy_s["encode"] += time.perf_counter() - started
+
+    def _check_counts(self, decoder: SoftwareDecoder) -> None:
+        if self.frames_out != decoder.frames_in:
+            message = f"{decoder.frames_in} frames went in but {self.frames_out} came out of the encoder"
+            self._complain(message)
+        if self.strict and decoder.missing_frames:
+            raise InputError(f"{self.source.name}: {decoder.missing_frames} packets gave no frame (--strict)")
+
+    def _complain(self, message: str) -> None:
+        if self.strict:
+            raise InputError(f"{self.source.name}: {message}")
+        self.warnings.append(message)
+
+
+class _Lines:
+    """The two channels of a job and what its threads spent."""
+
+    def __init__(self, first: Frame, plan: Plan, cancellation: Cancellation) -> None:
+        def capacity(bytes_per_frame: int) -> int:
+            return max(1, min(QUEUE_FRAMES, QUEUE_BYTES // bytes_per_frame))
+
+        self.decoded: Channel[Frame] = Channel(capacity(first.format.bytes_per_frame), cancellation)
+        self.filtered: Channel[Frame] = Channel(capacity(plan.target.bytes_per_frame), cancellation)
+        self.busy_s = {"decode": 0.0, "filter": 0.0, "encode": 0.0}
+        self.filtered_frames = 0
+
+    def times(self, frames_out: int) -> tuple[StageTime, ...]:
+        waits = {
+            "decode": self.decoded.put_wait_s,
+            "filter": self.decoded.get_wait_s + self.filtered.put_wait_s,
+            "encode": self.filtered.get_wait_s,
+        }
+        counts = {"decode": self.filtered_frames, "filter": self.filtered_frames, "encode": frames_out}
+        return tuple(
+            StageTime(name=name, frames=counts[name], busy_s=round(busy, 4), wait_s=round(waits[name], 4))
+            for name, busy in self.busy_s.items()
+        )
+
+
+def _filter(executor: Any, lines: _Lines) -> None:
+    while (frame := lines.decoded.get()) is not None:
+        started = time.perf_counter()
+        out = executor.run(frame)
+        lines.busy_s["filter"] += time.perf_counter() - started
+        lines.filtered_frames += 1
+        del frame
+        lines.filtered.put(out)
+        del out
+    lines.filtered.close()
+
+
+def _executor(plan: Plan, threads: int | None) -> Any:
+    from kernels.backends.cpu import CpuExecutor  # noqa: PLC0415 - loads Numba, which a refused job does not need
+
+    return CpuExecutor(plan, threads=threads)
+
+
+def _first_frame(events: Iterator[Frame | Packet]) -> tuple[list[Packet], Frame]:
+    """The first frame, and the packets of other streams that came before it. Raises `InputError` without one."""
+    held: list[Packet] = []
+    for event in events:
+        if isinstance(event, Frame):
+            return held, event
+        held.append(event)
+    raise InputError("the input ended before its first frame")
+
+
+__all__ = ["Progress", "Result", "StageTime", "StoppedError", "process"]
