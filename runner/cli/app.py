@@ -83,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = typer.main.get_command(app).main(words, prog_name="runner", standalone_mode=False)
     except typer.TyperException as error:
         return _report_usage(error)
+    except SystemExit as request:  # completion scripts, and a reader that closed the pipe
+        return request.code if isinstance(request.code, int) else ExitCode.DONE
     except Exception as error:  # noqa: BLE001 - the edge of the process: nothing may pass but a line and a code
         return _report(error, debug=debug)
     except KeyboardInterrupt:

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from runner.cli.output import print_json
-
 
 def compare(
     *,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from runner.cli.interrupt import run_interruptibly
 from runner.cli.output import print_json, warn
 from runner.cli.progress import progress_display
-from runner.cli.times import parse_time
+from runner.cli.times import parse_length, parse_time
 from runner.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from kernels.pipeline import Result
     from storage.local import LocalOutput
+
+DEFAULT_CODECS: Final = {"webm": "av1"}
+"""Codec by container, where it is not h264."""
+BACKENDS: Final = ("cpu", "cuda")
 
 
 def run(
@@ -32,23 +36,28 @@ def run(
         str, typer.Option("--vf", metavar="CHAIN", help="Operations in FFmpeg's -vf grammar; see `runner ops`.")
     ] = "",
     codec: Annotated[
-        str | None, typer.Option("--codec", metavar="NAME", help="h264, hevc, av1, vp9 or ffv1; default: by container.")
+        str | None,
+        typer.Option("--codec", metavar="NAME", help="h264, hevc, av1, vp9 or ffv1; default h264, for webm av1."),
     ] = None,
     crf: Annotated[
         float | None, typer.Option("--crf", metavar="N", help="Quality: lower is better and larger.")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option("--preset", metavar="NAME", help="Speed of the encoder: veryfast, medium, slow, ...")
+        str | None,
+        typer.Option(
+            "--preset", metavar="NAME", help="Speed of the encoder: veryfast, slow, ...; a number for av1 and vp9."
+        ),
     ] = None,
     pix_fmt: Annotated[
         str | None, typer.Option("--pix-fmt", metavar="NAME", help="Pixel format to encode, such as yuv420p10.")
     ] = None,
     audio_codec: Annotated[
-        str | None, typer.Option("--audio-codec", metavar="NAME", help="Encode audio again: aac, opus, flac; or copy.")
-    ] = None,
+        str,
+        typer.Option("--audio-codec", metavar="NAME", help="copy, or encode audio again: aac, opus, flac, mp3, ac3."),
+    ] = "copy",
     subtitles: Annotated[
-        str | None, typer.Option("--subtitles", metavar="WHAT", help="copy, mov_text or drop.")
-    ] = None,
+        str, typer.Option("--subtitles", metavar="WHAT", help="copy, drop, or convert to mov_text, srt or ass.")
+    ] = "copy",
     drop_unsupported: Annotated[
         bool, typer.Option("--drop-unsupported", help="Leave out streams that the container cannot carry.")
     ] = False,
@@ -81,22 +90,37 @@ def run(
       runner run in.mkv out.webm --codec av1 --audio-codec opus --subtitles drop
       runner run in.mp4 cut.mp4 --start 1:30 --duration 10 -y
     """
+    begin, length = parse_time(start, option="--start"), parse_length(duration, option="--duration")
+
     from kernels.catalogue import CATALOGUE
     from kernels.chain import parse_chain
-    from kernels.io.containers import StreamChoices
+    from kernels.io.containers import StreamChoices, check_codec, container_of
     from kernels.io.encode import EncodeSettings
     from kernels.pipeline import process
+    from kernels.pixel_format import pixel_format
     from storage.local import LocalOutput, check_distinct
 
+    if backend not in BACKENDS:
+        raise UsageError(f"--backend {backend}: must be {' or '.join(BACKENDS)}")
+    steps = parse_chain(vf, CATALOGUE)
+    container = container_name(target)
+    container_of(container)
+    encode = EncodeSettings(
+        codec=codec or DEFAULT_CODECS.get(container, "h264"),
+        crf=crf,
+        preset=preset,
+        pixel_format=pixel_format(pix_fmt) if pix_fmt is not None else None,
+    )
+    check_codec(container, encode.codec)
     job = partial(
         process,
         source,
-        container=container_name(target),
-        chain=parse_chain(vf, CATALOGUE),
-        encode=EncodeSettings(codec=codec, crf=crf, preset=preset, pixel_format=pix_fmt),
+        container=container,
+        chain=steps,
+        encode=encode,
         streams=StreamChoices(audio_codec=audio_codec, subtitles=subtitles, drop_unsupported=drop_unsupported),
-        start=parse_time(start, option="--start"),
-        duration=parse_time(duration, option="--duration"),
+        start=begin,
+        duration=length,
         autorotate=autorotate,
         strict=strict,
         threads=threads,

@@ -24,3 +24,11 @@ def parse_time(text: str | None, *, option: str) -> Fraction | None:
         raise UsageError(f"{option} {text}: not a time; write seconds (90.5), minutes (1:30) or hours (00:01:30.5)")
     hours, minutes = int(match["h"] or 0), int(match["m"] or 0)
     return 3600 * hours + 60 * minutes + Fraction(match["s"].rstrip(".")) * _UNITS[match["unit"]]
+
+
+def parse_length(text: str | None, *, option: str) -> Fraction | None:
+    """As `parse_time`, but more than nothing."""
+    seconds = parse_time(text, option=option)
+    if seconds is not None and seconds <= 0:
+        raise UsageError(f"{option} {text}: must be more than 0")
+    return seconds

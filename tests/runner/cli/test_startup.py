@@ -1,0 +1,42 @@
+"""Asking for help loads nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Final
+
+import pytest
+
+HEAVY: Final = ("numpy", "numba", "cupy", "av", "boto3", "pydantic", "requests", "rich", "kernels", "storage")
+
+
+# Typer itself loads pydantic once it has a command with values to check.
+OF_TYPER: Final = {"pydantic"}
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        ([], set()),
+        (["--help"], set()),
+        (["--version"], set()),
+        (["run", "--help"], OF_TYPER),
+        (["plan", "-h"], OF_TYPER),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_help_loads_nothing_heavy(words: list[str], allowed: set[str]) -> None:
+    program = (
+        "import json, sys\n"
+        "from runner.cli import main\n"
+        f"code = main({words!r})\n"
+        f"print(json.dumps([code, sorted(set({HEAVY!r}) & set(sys.modules))]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    code, loaded = json.loads(done.stdout.splitlines()[-1])
+    assert code == 0
+    assert set(loaded) <= allowed
+    assert done.stdout.startswith(("Usage: runner", "framehaul"))
+    assert done.stderr == ""
