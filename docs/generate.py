@@ -1,4 +1,6 @@
-"""Write docs/operations/ from the catalogue; with --check, only say whether what is there is up to date.
+"""Write the pages that follow from the code; with --check, only say whether they are up to date.
+
+docs/operations/ comes from the catalogue, docs/containers.md from the tables of containers and encoders.
 
 Run by `just docs` and `just check`. Exit code 0 when every page is as the catalogue says, 1 otherwise.
 """
@@ -11,14 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kernels.catalogue import CATALOGUE
+from kernels.io.containers import AUDIO_CODECS, CONTAINERS, SUBTITLE_CODECS
+from kernels.io.encode import ENCODERS
 from kernels.options import OptionSpec, options_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kernels.io.containers import Container
+    from kernels.io.encode import Encoder
     from kernels.operation import Operation
 
-FOLDER: Final = Path(__file__).parent / "operations"
-NOTE: Final = (
-    "<!-- Written by docs/generate.py from the catalogue: change the operation's record, then `just docs`. -->"
+FOLDER: Final = Path(__file__).parent
+NOTE: Final = "<!-- Written by docs/generate.py from the code: change that, then `just docs`. -->"
+
+OPENING: Final = (
+    "The ending of OUTPUT chooses the container. A stream that it cannot carry is refused before the first frame,\n"
+    "with the option that solves it; nothing is dropped silently."
 )
 
 
@@ -47,9 +58,64 @@ def index() -> str:
     return f"{NOTE}\n\n# Operations\n\n{head}" + "\n".join(rows) + "\n"
 
 
+def containers() -> str:
+    """The page of what each output container carries."""
+    choices = (
+        f"- `--audio-codec NAME` encodes audio again: {_words(AUDIO_CODECS)}",
+        f"- `--subtitles NAME` converts text subtitles: {_words(SUBTITLE_CODECS)}; `--subtitles drop` leaves them out",
+        "- `--drop-unsupported` leaves out whatever does not fit, and names it",
+    )
+    head = ("codec", "encoder", "--crf", "default", "--preset", "default", "pixel formats")
+    parts = (
+        NOTE,
+        "# Containers",
+        OPENING,
+        _table(("", *CONTAINERS), _container_rows(CONTAINERS.values())),
+        "## A stream that does not fit",
+        "\n".join(choices),
+        "## Encoders",
+        "`--codec` chooses one; `--crf` is its constant quality, lower is better; `--preset` trades speed for size.",
+        _table(head, (_encoder_row(codec, encoder) for codec, encoder in ENCODERS.items())),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _container_rows(rows: Iterable[Container]) -> Iterable[tuple[str, ...]]:
+    rows = tuple(rows)
+    yield ("video", *(_words(row.video) for row in rows))
+    yield ("audio", *(_words(row.audio) for row in rows))
+    yield ("subtitles", *(_words(row.subtitles) for row in rows))
+    yield ("attachments", *("yes" if row.attachments else "no" for row in rows))
+    yield ("cover picture", *("yes" if row.cover else "no" for row in rows))
+
+
+def _encoder_row(codec: str, encoder: Encoder) -> tuple[str, ...]:
+    bounds = "none" if encoder.crf_range is None else "{:g} to {:g}".format(*encoder.crf_range)
+    default = "" if encoder.crf is None else f"{encoder.crf:g}"
+    return (
+        codec,
+        encoder.name,
+        bounds,
+        default,
+        _words(encoder.presets, keep_order=True) or "none",
+        encoder.preset or "",
+        _words(encoder.pixel_formats, keep_order=True),
+    )
+
+
+def _words(names: Iterable[str], *, keep_order: bool = False) -> str:
+    return ", ".join(f"`{name}`" for name in (names if keep_order else sorted(names)))
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def pages() -> dict[str, str]:
-    """File name -> text, for every page of the folder."""
-    return {"index.md": index()} | {f"{name}.md": page(operation) for name, operation in CATALOGUE.items()}
+    """Path under docs/ -> text, for every generated page."""
+    operations = {f"operations/{name}.md": page(operation) for name, operation in CATALOGUE.items()}
+    return {"containers.md": containers(), "operations/index.md": index()} | operations
 
 
 def _facts(operation: Operation) -> str:
@@ -93,20 +159,23 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is out of date")
     check = parser.parse_args().check
     wanted = pages()
-    present = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
-    if present == wanted:
-        return 0
+    present = {
+        str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8")
+        for path in (FOLDER / "containers.md", *FOLDER.glob("operations/*.md"))
+        if path.exists()
+    }
     stale = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
-    if check:
-        print(f"docs/operations: out of date: {', '.join(stale)}; run `just docs`", file=sys.stderr)
+    if check and stale:
+        print(f"docs: out of date: {', '.join(stale)}; run `just docs`", file=sys.stderr)
         return 1
-    FOLDER.mkdir(exist_ok=True)
     for name in stale:
+        path = FOLDER / name
         if name in wanted:
-            (FOLDER / name).write_text(wanted[name], encoding="utf-8")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(wanted[name], encoding="utf-8")
         else:
-            (FOLDER / name).unlink()
-        print(f"docs/operations/{name}")
+            path.unlink()
+        print(f"docs/{name}")
     return 0
 
 
