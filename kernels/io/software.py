@@ -89,6 +89,11 @@ class SoftwareDecoder:
             return 0
         return max(0, self._expected - self.frames_in)
 
+    @property
+    def lost_side_data(self) -> tuple[str, ...]:
+        """Names of what the frames seen so far carried and no changed picture can keep."""
+        return tuple(self._lost)
+
     def warnings(self) -> tuple[str, ...]:
         found = [f"{name} cannot be kept when frames are changed, and was dropped" for name in self._lost]
         if self._repaired:
