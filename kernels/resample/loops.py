@@ -1,178 +1,165 @@
-"""The inner loops of resampling: sums of weighted rows, on contiguous rows so that they vectorise.
+"""The inner loops of resampling, on whole contiguous 1-D views so that they vectorise.
 
-Each takes whole 1-D views and works over `out.size` samples in float32. Rows may be uint8, uint16 or float32.
+Sums are in float32; sources may be uint8, uint16 or float32. No loop has more than eight arrays at distances
+unknown to the compiler: with more, LLVM gives up checking that they do not overlap and stays scalar.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
 
-# Relaxed float rules that let LLVM fuse multiply-add and use plain min/max; no value here is NaN or infinite.
-_JIT: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"contract", "nnan", "ninf", "nsz"}}
+from kernels.resample.vectors import wide_vectors
+
+# Relaxed float rules that let LLVM fuse multiply and add and use plain min and max; no value here is NaN or
+# infinite.
+JIT: Final[dict[str, Any]] = {"nogil": True, "cache": True, "fastmath": {"contract", "nnan", "ninf", "nsz"}}
+
+_f = np.float32
 
 
-@njit(**_JIT)
-def set2(out, a, b, wa, wb):
+@njit(**JIT)
+def _set2(out: Any, a: Any, b: Any, w: Any) -> None:
+    w0, w1 = w[0], w[1]
     for i in range(out.size):
-        out[i] = wa * np.float32(a[i]) + wb * np.float32(b[i])
+        out[i] = w0 * _f(a[i]) + w1 * _f(b[i])
 
 
-@njit(**_JIT)
-def set4(out, a, b, c, d, wa, wb, wc, wd):
+@njit(**JIT)
+def _set4(out: Any, a: Any, b: Any, c: Any, d: Any, w: Any) -> None:
+    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
     for i in range(out.size):
-        out[i] = wa * np.float32(a[i]) + wb * np.float32(b[i]) + wc * np.float32(c[i]) + wd * np.float32(d[i])
+        out[i] = w0 * _f(a[i]) + (w1 * _f(b[i]) + (w2 * _f(c[i]) + w3 * _f(d[i])))
 
 
-@njit(**_JIT)
-def set6(out, a, b, c, d, e, f, wa, wb, wc, wd, we, wf):
+@njit(**JIT)
+def _set6(out: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any) -> None:
+    w0, w1, w2, w3, w4, w5 = w[0], w[1], w[2], w[3], w[4], w[5]
     for i in range(out.size):
-        near = wc * np.float32(c[i]) + wd * np.float32(d[i])
-        out[i] = (wa * np.float32(a[i]) + wb * np.float32(b[i])) + near + (we * np.float32(e[i]) + wf * np.float32(f[i]))
+        far = w3 * _f(d[i]) + (w4 * _f(e[i]) + w5 * _f(f[i]))
+        out[i] = w0 * _f(a[i]) + (w1 * _f(b[i]) + (w2 * _f(c[i]) + far))
 
 
-@njit(**_JIT)
-def add2(out, a, b, wa, wb):
+@njit(**JIT)
+def _add6(out: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any) -> None:
+    w0, w1, w2, w3, w4, w5 = w[0], w[1], w[2], w[3], w[4], w[5]
     for i in range(out.size):
-        out[i] += wa * np.float32(a[i]) + wb * np.float32(b[i])
+        far = w3 * _f(d[i]) + (w4 * _f(e[i]) + (w5 * _f(f[i]) + out[i]))
+        out[i] = w0 * _f(a[i]) + (w1 * _f(b[i]) + (w2 * _f(c[i]) + far))
 
 
-@njit(**_JIT)
-def add6(out, a, b, c, d, e, f, wa, wb, wc, wd, we, wf):
-    for i in range(out.size):
-        near = wc * np.float32(c[i]) + wd * np.float32(d[i])
-        out[i] += (wa * np.float32(a[i]) + wb * np.float32(b[i])) + near + (we * np.float32(e[i]) + wf * np.float32(f[i]))
-
-
-@njit(**_JIT)
-def sum_rows(out, source, rows, weights):
-    """out[x] = sum over k of weights[k] * source[rows[k], x]; the number of taps is even."""
-    n = weights.size
-    m = out.size
-    w = weights
-    k = 0
+@njit(**JIT)
+def sum_rows(out: Any, rows: Any, row_of: Any, column_of: Any, shift: int, weights: Any) -> None:
+    """out[i] = sum over k of weights[k] * rows[row_of[k], column_of[k] + shift + i]; taps are even in number."""
+    m, n = out.size, weights.size
+    a, b = _cut(rows, row_of, column_of, shift, 0, m), _cut(rows, row_of, column_of, shift, 1, m)
+    k = 2
     if n % 6 == 2:
-        set2(out, source[rows[0], :m], source[rows[1], :m], w[0], w[1])
-        k = 2
-    elif n % 6 == 4:
-        a, b, c, d = source[rows[0], :m], source[rows[1], :m], source[rows[2], :m], source[rows[3], :m]
-        set4(out, a, b, c, d, w[0], w[1], w[2], w[3])
-        k = 4
+        _set2(out, a, b, weights)
     else:
-        a, b, c = source[rows[0], :m], source[rows[1], :m], source[rows[2], :m]
-        d, e, f = source[rows[3], :m], source[rows[4], :m], source[rows[5], :m]
-        set6(out, a, b, c, d, e, f, w[0], w[1], w[2], w[3], w[4], w[5])
-        k = 6
+        c, d = _cut(rows, row_of, column_of, shift, 2, m), _cut(rows, row_of, column_of, shift, 3, m)
+        k = 4
+        if n % 6 == 4:
+            _set4(out, a, b, c, d, weights)
+        else:
+            e, f = _cut(rows, row_of, column_of, shift, 4, m), _cut(rows, row_of, column_of, shift, 5, m)
+            k = 6
+            _set6(out, a, b, c, d, e, f, weights)
     while k < n:
-        a, b, c = source[rows[k], :m], source[rows[k + 1], :m], source[rows[k + 2], :m]
-        d, e, f = source[rows[k + 3], :m], source[rows[k + 4], :m], source[rows[k + 5], :m]
-        add6(out, a, b, c, d, e, f, w[k], w[k + 1], w[k + 2], w[k + 3], w[k + 4], w[k + 5])
+        a, b = _cut(rows, row_of, column_of, shift, k, m), _cut(rows, row_of, column_of, shift, k + 1, m)
+        c, d = _cut(rows, row_of, column_of, shift, k + 2, m), _cut(rows, row_of, column_of, shift, k + 3, m)
+        e, f = _cut(rows, row_of, column_of, shift, k + 4, m), _cut(rows, row_of, column_of, shift, k + 5, m)
+        _add6(out, a, b, c, d, e, f, weights[k:])
         k += 6
 
 
-@njit(**_JIT)
-def sum_shifted(out, planes, plane_of, shift_of, weights):
-    """out[i] = sum over k of weights[k] * planes[plane_of[k], shift_of[k] + i]; the number of taps is even."""
-    n = weights.size
-    m = out.size
-    w = weights
-    k = 0
-    if n % 6 == 2:
-        a, b = _cut(planes, plane_of, shift_of, 0, m), _cut(planes, plane_of, shift_of, 1, m)
-        set2(out, a, b, w[0], w[1])
-        k = 2
-    elif n % 6 == 4:
-        a, b = _cut(planes, plane_of, shift_of, 0, m), _cut(planes, plane_of, shift_of, 1, m)
-        c, d = _cut(planes, plane_of, shift_of, 2, m), _cut(planes, plane_of, shift_of, 3, m)
-        set4(out, a, b, c, d, w[0], w[1], w[2], w[3])
-        k = 4
-    else:
-        a, b = _cut(planes, plane_of, shift_of, 0, m), _cut(planes, plane_of, shift_of, 1, m)
-        c, d = _cut(planes, plane_of, shift_of, 2, m), _cut(planes, plane_of, shift_of, 3, m)
-        e, f = _cut(planes, plane_of, shift_of, 4, m), _cut(planes, plane_of, shift_of, 5, m)
-        set6(out, a, b, c, d, e, f, w[0], w[1], w[2], w[3], w[4], w[5])
-        k = 6
-    while k < n:
-        a, b = _cut(planes, plane_of, shift_of, k, m), _cut(planes, plane_of, shift_of, k + 1, m)
-        c, d = _cut(planes, plane_of, shift_of, k + 2, m), _cut(planes, plane_of, shift_of, k + 3, m)
-        e, f = _cut(planes, plane_of, shift_of, k + 4, m), _cut(planes, plane_of, shift_of, k + 5, m)
-        add6(out, a, b, c, d, e, f, w[k], w[k + 1], w[k + 2], w[k + 3], w[k + 4], w[k + 5])
-        k += 6
+@njit(**JIT)
+def _cut(rows: Any, row_of: Any, column_of: Any, shift: int, k: int, size: int) -> Any:
+    start = column_of[k] + shift
+    return rows[row_of[k], start : start + size]
 
 
-@njit(**_JIT)
-def _cut(planes, plane_of, shift_of, k, size):
-    return planes[plane_of[k], shift_of[k] : shift_of[k] + size]
-
-
-@njit(**_JIT)
-def gather(out, row, starts, weights):
+@njit(**JIT)
+def gather(out: Any, row: Any, starts: Any, weights: Any) -> None:
     """out[x] = sum over k of weights[k, x] * row[starts[x] + k], for ratios without a short period."""
-    taps = weights.shape[0]
-    for i in range(out.size):
-        out[i] = np.float32(0)
-    for k in range(taps):
-        w = weights[k]
-        shifted = row[k:]
-        for i in range(out.size):
-            out[i] += w[i] * shifted[np.uint32(starts[i])]
-
-
-@njit(**_JIT)
-def split(planes, row):
-    """Deal `row` out to the planes in turn: planes[q, i] = row[i * Q + q]."""
-    q = planes.shape[0]
-    m = row.size // q
-    if q == 2:
-        a, b = planes[0], planes[1]
+    taps, m = weights.shape[0], out.size
+    k = 0
+    out[:] = _f(0)
+    while k + 2 <= taps:
+        v, w = weights[k, :m], weights[k + 1, :m]
+        a, b = row[k:], row[k + 1 :]
         for i in range(m):
+            at = np.uint64(starts[i])
+            out[i] += v[i] * a[at] + w[i] * b[at]
+        k += 2
+    if k < taps:
+        v, a = weights[k, :m], row[k:]
+        for i in range(m):
+            out[i] += v[i] * a[np.uint64(starts[i])]
+
+
+@njit(**JIT)
+def deal(rows: Any, row: Any) -> None:
+    """Deal `row` out to Q rows in turn: rows[q, i] = row[i * Q + q]."""
+    q = rows.shape[0]
+    if q == 2:
+        a, b = rows[0], rows[1]
+        for i in range(a.size):
             a[i] = row[2 * i]
             b[i] = row[2 * i + 1]
     elif q == 3:
-        a, b, c = planes[0], planes[1], planes[2]
-        for i in range(m):
+        a, b, c = rows[0], rows[1], rows[2]
+        for i in range(a.size):
             a[i] = row[3 * i]
             b[i] = row[3 * i + 1]
             c[i] = row[3 * i + 2]
     else:
         for j in range(q):
-            a, b = planes[j], row[j::q]
-            for i in range(m):
-                a[i] = b[i]
+            a, d = rows[j], row[j::q]
+            for i in range(a.size):
+                a[i] = d[i]
 
 
-@njit(**_JIT)
-def store(target, phases, peak):
-    """target[i * P + p] = phases[p, i] rounded (halves up) and clipped to 0..peak."""
+@njit(**JIT)
+def weave(out: Any, phases: Any) -> None:
+    """out[i * P + p] = phases[p, i]; the length of `out` is a multiple of P."""
     period = phases.shape[0]
-    m = target.size // period
-    zero, half = np.float32(0), np.float32(0.5)
-    done = 0
-    if period == 1:
-        a = phases[0]
-        for i in range(m):
-            target[i] = np.int32(min(max(a[i] + half, zero), peak))
-        done = m
-    elif period == 2:
+    m = out.size // period
+    if period == 2:
         a, b = phases[0], phases[1]
         for i in range(m):
-            target[2 * i] = np.int32(min(max(a[i] + half, zero), peak))
-            target[2 * i + 1] = np.int32(min(max(b[i] + half, zero), peak))
-        done = 2 * m
+            out[2 * i] = a[i]
+            out[2 * i + 1] = b[i]
     elif period == 3:
         a, b, c = phases[0], phases[1], phases[2]
         for i in range(m):
-            target[3 * i] = np.int32(min(max(a[i] + half, zero), peak))
-            target[3 * i + 1] = np.int32(min(max(b[i] + half, zero), peak))
-            target[3 * i + 2] = np.int32(min(max(c[i] + half, zero), peak))
-        done = 3 * m
+            out[3 * i] = a[i]
+            out[3 * i + 1] = b[i]
+            out[3 * i + 2] = c[i]
     else:
         for p in range(period):
-            a, out = phases[p], target[p::period]
-            for i in range(out.size):
-                out[i] = np.int32(min(max(a[i] + half, zero), peak))
-        done = target.size
-    for x in range(done, target.size):
-        target[x] = np.int32(min(max(phases[x % period, x // period] + half, zero), peak))
+            a, d = phases[p], out[p::period]
+            for i in range(m):
+                d[i] = a[i]
+
+
+@njit(**JIT)
+def store(target: Any, row: Any, peak: Any) -> None:
+    """`row` rounded (halves up), clipped to 0..peak, as integers."""
+    zero, half = _f(0), _f(0.5)
+    for i in range(target.size):
+        target[i] = np.int32(min(max(row[i] + half, zero), peak))
+
+
+@njit(**JIT)
+def double(out: Any, row: Any, w: Any) -> None:
+    """Both phases of doubling in one go: out[2i + p] = sum over k of w[p, k] * row[i + k], w[0, 6] being 0."""
+    wide_vectors()
+    v0, v1, v2, v3, v4, v5 = w[0, 0], w[0, 1], w[0, 2], w[0, 3], w[0, 4], w[0, 5]
+    w0, w1, w2, w3, w4, w5, w6 = w[1, 0], w[1, 1], w[1, 2], w[1, 3], w[1, 4], w[1, 5], w[1, 6]
+    for i in range(out.size // 2):
+        a, b, c, d, e, f, g = row[i], row[i + 1], row[i + 2], row[i + 3], row[i + 4], row[i + 5], row[i + 6]
+        out[2 * i] = v0 * a + (v1 * b + (v2 * c + (v3 * d + (v4 * e + v5 * f))))
+        out[2 * i + 1] = w0 * a + (w1 * b + (w2 * c + (w3 * d + (w4 * e + (w5 * f + w6 * g)))))

@@ -1,0 +1,164 @@
+"""The horizontal pass: one float32 row, mirrored at its ends, into one resampled row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from kernels.resample import loops
+from kernels.resample.loops import JIT
+from kernels.resample.vectors import wide_vectors
+from kernels.resample.weights import Axis, Taps, make_taps, mirrored
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from kernels.resample.filters import Filter
+
+PLAIN: Final = -1
+"""`Columns.deal` of an axis that has no horizontal pass."""
+GATHER: Final = 0
+"""`Columns.deal` of a ratio whose phases repeat too rarely to be worked on one by one."""
+
+# A phase is worth a pass of its own from this many samples in a row.
+_MIN_PHASE_SAMPLES: Final = 24
+# Longer periods gather, so that a strip holds whole periods.
+_MAX_PERIOD: Final = 64
+
+
+class Columns(NamedTuple):
+    """Tables of the horizontal pass.
+
+    A rational ratio of P target to Q source samples deals the padded row out to Q rows, every Q-th sample to
+    one, and sums shifted pieces of them for each of the P phases, so that all loads are contiguous.
+    """
+
+    width_in: int
+    width_out: int
+    pad_left: int
+    """Samples mirrored in left of the row."""
+    pad_source: NDArray[np.int64]
+    """Source columns of the padding: first what lies left of the row, then what lies right of it."""
+    period: int
+    """P; 1 when gathering."""
+    deal: int
+    """Q, or `GATHER`, or `PLAIN`."""
+    doubles: bool
+    """Whether `loops.double` does both phases at once."""
+    row_of: NDArray[np.int64]
+    """(P, taps): the dealt row that a tap reads."""
+    column_of: NDArray[np.int64]
+    """(P, taps): its column for the first sample of a phase."""
+    starts: NDArray[np.int64]
+    """First padded column that each target sample reads."""
+    reach: int
+    """Padded columns from a sample's first to past the last that its whole period reads, at most."""
+    weights: NDArray[np.float32]
+    """(P, taps); gathering: (taps, target width)."""
+
+
+def even(taps: Taps) -> Taps:
+    """`taps` with a zero weight added where their number is odd, since the loops take pairs."""
+    weights = np.pad(taps.weights, ((0, 0), (0, taps.weights.shape[1] % 2)))
+    return Taps(first=taps.first, weights=weights, advance=taps.advance)
+
+
+def make_columns(axis: Axis, kernel: Filter) -> Columns:
+    """Tables for resampling rows along `axis`."""
+    taps = make_taps(axis, kernel)
+    period = taps.period
+    if axis.is_identity:
+        deal = PLAIN
+    elif period > _MAX_PERIOD or axis.target_size < _MIN_PHASE_SAMPLES * period:
+        deal, period = GATHER, 1
+    else:
+        deal, taps = taps.advance, even(taps)
+    count = taps.weights.shape[1]
+    starts = taps.starts(axis.target_size)
+    pad_left = max(0, -int(starts.min()))
+    reach = 1 if deal == PLAIN else count + taps.advance + 1
+    end = max(int(starts.max()) + reach, axis.source_size)
+    end += -(end + pad_left) % max(deal, 1)
+    outside = np.concatenate([np.arange(-pad_left, 0), np.arange(axis.source_size, end)])
+    at = taps.first[:, None] + np.arange(count) + pad_left
+    doubles = (period, deal) == (2, 1) and count <= 6 and int(np.ptp(taps.first)) <= 1
+    weights = _double_weights(taps) if doubles else taps.weights
+    if deal == GATHER:
+        weights = taps.weights[np.arange(axis.target_size) % taps.period].T
+    return Columns(
+        width_in=axis.source_size,
+        width_out=axis.target_size,
+        pad_left=pad_left,
+        pad_source=mirrored(outside, axis.source_size),
+        period=period,
+        deal=deal,
+        doubles=doubles,
+        row_of=at % max(deal, 1),
+        column_of=at // max(deal, 1),
+        starts=starts + pad_left,
+        reach=reach,
+        weights=np.ascontiguousarray(weights, dtype=np.float32),
+    )
+
+
+def _double_weights(taps: Taps) -> NDArray[np.float64]:
+    """The weights of both phases on 7 samples that start where the first phase does."""
+    shift = int(taps.first[1] - taps.first[0])
+    count = taps.weights.shape[1]
+    weights = np.zeros((2, 7))
+    weights[0, :count] = taps.weights[0]
+    weights[1, shift : shift + count] = taps.weights[1]
+    return weights
+
+
+@njit(**JIT)
+def fill(row: Any, source: Any, columns: Any, first: int, last: int) -> None:
+    """Padded columns `first` <= j < `last` of `row` from the samples of `source`."""
+    left = columns.pad_left
+    right = left + columns.width_in
+    for j in range(first, min(left, last)):
+        row[j] = source[columns.pad_source[j]]
+    begin, end = max(first, left), min(last, right)
+    a, b = row[begin:end], source[begin - left : end - left]
+    for i in range(a.size):
+        a[i] = b[i]
+    for j in range(max(first, right), last):
+        row[j] = source[columns.pad_source[j - columns.width_in]]
+
+
+@njit(**JIT)
+def span(columns: Any, first: int, last: int) -> tuple[int, int]:
+    """The padded columns that whole periods from target column `first` to past `last` read, in whole deals."""
+    step = max(columns.deal, 1)
+    total = columns.width_in + columns.pad_source.size
+    end = columns.starts[last - 1] + columns.reach
+    return columns.starts[first] // step * step, min(-(-end // step) * step, total)
+
+
+@njit(**JIT)
+def resample_row(out: Any, row: Any, dealt: Any, phases: Any, columns: Any, first: int, last: int) -> None:
+    """Target columns `first` <= x < `last` into `out`, rounded up to whole periods; `first` starts a period.
+
+    `row` is the padded row, filled over `span`; `dealt` (Q, columns / Q) and `phases` (P, any) are work space.
+    """
+    wide_vectors()
+    period, deal = columns.period, columns.deal
+    if deal == GATHER:
+        loops.gather(out[: last - first], row, columns.starts[first:last], columns.weights[:, first:last])
+        return
+    at = first // period
+    size = (last - first + period - 1) // period
+    if columns.doubles:
+        begin = columns.column_of[0, 0] + at
+        loops.double(out[: 2 * size], row[begin : begin + size + 6], columns.weights)
+        return
+    if deal > 1:
+        begin, end = span(columns, first, last)
+        loops.deal(dealt[:, begin // deal : end // deal], row[begin:end])
+    for p in range(period):
+        part = out[:size] if period == 1 else phases[p, :size]
+        loops.sum_rows(part, dealt, columns.row_of[p], columns.column_of[p], at, columns.weights[p])
+    if period > 1:
+        loops.weave(out[: size * period], phases)

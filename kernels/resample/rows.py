@@ -1,0 +1,172 @@
+"""The vertical pass, and the two orders of the passes.
+
+Where the number of rows grows, each source row is resampled horizontally once and target rows are sums of
+those; where it shrinks or stays, source rows are summed first and each sum is resampled horizontally. So the
+horizontal pass, the dearer one, runs on the fewer rows. Both write any range of target rows by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from kernels.resample import loops
+from kernels.resample.columns import PLAIN, even, fill, resample_row, span
+from kernels.resample.loops import JIT
+from kernels.resample.vectors import wide_vectors
+from kernels.resample.weights import Axis, make_taps, mirrored
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from kernels.resample.filters import Filter
+
+# Columns of a strip of growing rows: the 7 float32 rows being summed take 29 KB of the first-level cache.
+STRIP: Final = 1024
+# Samples from row to row of a strip; off the power of two so that rows do not share cache sets.
+_STRIDE: Final = STRIP + 16
+# Rows of a strip that are held: 64 take 266 KB of the second-level cache. More than any filter's taps.
+_HELD: Final = 64
+
+
+class Rows(NamedTuple):
+    """Tables of the vertical pass."""
+
+    height_in: int
+    starts: NDArray[np.int64]
+    """First source row that each target row reads, before mirroring."""
+    source_of: NDArray[np.int64]
+    """(target rows, taps): source rows, mirrored into the picture."""
+    weights: NDArray[np.float32]
+    """(period, taps), times the change of scale between the depths."""
+    pair_weights: NDArray[np.float32]
+    """(2, period, 7): the same on 7 rows, from the first on and from the second on; empty above 6 taps."""
+
+
+def make_rows(axis: Axis, kernel: Filter, scale: float) -> Rows:
+    """Tables for combining rows along `axis`, values times `scale`."""
+    taps = even(make_taps(axis, kernel))
+    weights = taps.weights * scale
+    period, count = weights.shape
+    starts = taps.starts(axis.target_size)
+    pair_weights = np.zeros((2, period if count <= 6 else 0, 7))
+    if count <= 6:
+        pair_weights[0, :, :count] = weights
+        pair_weights[1, :, 1 : 1 + count] = weights
+    return Rows(
+        height_in=axis.source_size,
+        starts=starts,
+        source_of=mirrored(starts[:, None] + np.arange(count), axis.source_size),
+        weights=weights.astype(np.float32),
+        pair_weights=pair_weights.astype(np.float32),
+    )
+
+
+@njit(**JIT)
+def sum_then_resample(source: Any, target: Any, first: int, last: int, rows: Any, columns: Any, peak: Any) -> None:
+    """Target rows `first` <= y < `last`, vertical pass first."""
+    wide_vectors()
+    width, left = columns.width_in, columns.pad_left
+    padded = width + columns.pad_source.size
+    row = np.empty(padded, np.float32)
+    middle = row[left : left + width]
+    dealt = row.reshape(1, padded) if columns.deal <= 1 else np.empty((columns.deal, padded // columns.deal), np.float32)
+    phases = np.empty((columns.period, -(-columns.width_out // columns.period)), np.float32)
+    out = np.empty(phases.size, np.float32)
+    no_shift = np.zeros(rows.source_of.shape[1], np.int64)
+    for y in range(first, last):
+        loops.sum_rows(middle, source, rows.source_of[y], no_shift, 0, rows.weights[y % rows.weights.shape[0]])
+        if columns.deal == PLAIN:
+            loops.store(target[y, :width], middle, peak)
+            continue
+        for j in range(left):
+            row[j] = middle[columns.pad_source[j]]
+        for j in range(left, columns.pad_source.size):
+            row[width + j] = middle[columns.pad_source[j]]
+        resample_row(out, row, dealt, phases, columns, 0, columns.width_out)
+        loops.store(target[y, : columns.width_out], out, peak)
+
+
+@njit(**JIT)
+def resample_then_sum(source: Any, target: Any, first: int, last: int, rows: Any, columns: Any, peak: Any) -> None:
+    """Target rows `first` <= y < `last`, horizontal pass first, strip by strip."""
+    padded = columns.width_in + columns.pad_source.size
+    row = np.empty(padded, np.float32)
+    dealt = row.reshape(1, padded) if columns.deal <= 1 else np.empty((columns.deal, padded // columns.deal), np.float32)
+    phases = np.empty((columns.period, STRIP // columns.period), np.float32)
+    held = np.empty((_HELD, _STRIDE), np.float32)
+    strip = STRIP // columns.period * columns.period
+    for x in range(0, columns.width_out, strip):
+        end = min(x + strip, columns.width_out)
+        _strip(source, target, first, last, x, end, rows, columns, peak, row, dealt, phases, held)
+
+
+@njit(**JIT)
+def _strip(
+    source: Any, target: Any, first: int, last: int, x: int, end: int, rows: Any, columns: Any, peak: Any,
+    row: Any, dealt: Any, phases: Any, held: Any,
+) -> None:  # fmt: skip
+    wide_vectors()
+    begin_in, end_in = span(columns, x, end)
+    flat = held.reshape(held.size)
+    spare = np.empty(end - x, target.dtype)
+    taps = rows.weights.shape[1]
+    period = rows.weights.shape[0]
+    depth = 7 if rows.pair_weights.size else taps + 1
+    top = filled = rows.starts[first]
+    for y in range(first, last, 2):
+        start = rows.starts[y]
+        if start + depth > top + _HELD:
+            for s in range(start, filled):
+                held[s - start] = held[s - top]
+            top, filled = start, max(start, filled)
+        while filled < start + depth:
+            fill(row, source[_mirrored(filled, rows.height_in)], columns, begin_in, end_in)
+            if columns.deal == PLAIN:
+                held[filled - top, : end - x] = row[x:end]
+            else:
+                resample_row(held[filled - top], row, dealt, phases, columns, x, end)
+            filled += 1
+        other = min(y + 1, last - 1)
+        shift = rows.starts[other] - start
+        low = target[y, x:end]
+        high = target[other, x:end] if other > y else spare
+        if rows.pair_weights.size:
+            at = (start - top) * _STRIDE
+            v, w = rows.pair_weights[0, y % period], rows.pair_weights[shift, other % period]
+            _pair(low, high, flat[at : at + 6 * _STRIDE + low.size], v, w, peak)
+        else:
+            _one(low, held, start - top, rows.weights[y % period], peak)
+            _one(high, held, start - top + shift, rows.weights[other % period], peak)
+
+
+@njit(**JIT)
+def _mirrored(index: int, size: int) -> int:
+    folded = index % (2 * size)
+    return min(folded, 2 * size - 1 - folded)
+
+
+@njit(**JIT)
+def _pair(low: Any, high: Any, rows: Any, v: Any, w: Any, peak: Any) -> None:
+    """Two target rows from 7 held rows, of which the first target row does not use the last."""
+    zero, half = np.float32(0), np.float32(0.5)
+    v0, v1, v2, v3, v4, v5 = v[0], v[1], v[2], v[3], v[4], v[5]
+    w0, w1, w2, w3, w4, w5, w6 = w[0], w[1], w[2], w[3], w[4], w[5], w[6]
+    for i in range(low.size):
+        a, b, c, d = rows[i], rows[i + _STRIDE], rows[i + 2 * _STRIDE], rows[i + 3 * _STRIDE]
+        e, f, g = rows[i + 4 * _STRIDE], rows[i + 5 * _STRIDE], rows[i + 6 * _STRIDE]
+        p = v0 * a + (v1 * b + (v2 * c + (v3 * d + (v4 * e + (v5 * f + half)))))
+        q = w0 * a + (w1 * b + (w2 * c + (w3 * d + (w4 * e + (w5 * f + (w6 * g + half))))))
+        low[i] = np.int32(min(max(p, zero), peak))
+        high[i] = np.int32(min(max(q, zero), peak))
+
+
+@njit(**JIT)
+def _one(target: Any, held: Any, first: int, weights: Any, peak: Any) -> None:
+    """One target row from any number of held rows."""
+    out = np.empty(target.size, np.float32)
+    index = np.arange(weights.size)
+    loops.sum_rows(out, held, first + index, np.zeros_like(index), 0, weights)
+    loops.store(target, out, peak)
