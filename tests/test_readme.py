@@ -1,0 +1,67 @@
+"""The README is true: its commands and its Python run as printed, and its tables name what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kernels.catalogue import CATALOGUE
+from runner.demo.clip import DemoSettings, make_demo_clip
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+RUNNER = Path(sys.executable).with_name("runner")
+COMMANDS = re.findall(r"^    (runner run .+)$", TEXT, re.MULTILINE)
+PYTHON = re.search(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with in.mp4, in.mkv and in.mov: one small clip with sound."""
+    folder = tmp_path_factory.mktemp("readme")
+    clip = make_demo_clip(folder, settings=DemoSettings(width=96, height=56, frames=12))
+    clip.degraded.rename(folder / "in.mp4")
+    for other in ("in.mkv", "in.mov"):
+        run(RUNNER, "run", "in.mp4", other, "--quiet", cwd=folder)
+    return folder
+
+
+def test_there_is_something_to_try() -> None:
+    assert len(COMMANDS) >= 4
+    assert PYTHON is not None
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_run_as_printed(folder: Path, command: str) -> None:
+    words = shlex.split(command)
+    run(RUNNER, *words[1:], "-y", cwd=folder)
+    assert (folder / words[3]).stat().st_size > 0
+
+
+def test_python_runs_as_printed(folder: Path) -> None:
+    assert PYTHON is not None
+    run(sys.executable, "-c", PYTHON.group(1), cwd=folder)
+
+
+def test_every_operation_is_named() -> None:
+    table = TEXT.partition("## Operations")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(CATALOGUE)
+
+
+def test_every_command_is_named() -> None:
+    table = TEXT.partition("| command |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"^\| `runner (\w+)", table, re.MULTILINE))
+    shown = run(RUNNER, "--help", cwd=ROOT).partition("Commands:")[2]
+    assert named == set(re.findall(r"^  (\w+)", shown, re.MULTILINE))
