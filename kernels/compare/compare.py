@@ -18,14 +18,38 @@ from kernels.pixel_format import Family
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
+    from fractions import Fraction
 
     from kernels.frame import Frame, VideoFormat
+    from kernels.io.source import InputLike
 
 COMPONENTS: Final = {Family.YUV: ("y", "u", "v"), Family.GBR: ("g", "b", "r"), Family.GRAY: ("y",)}
 """Names of the planes, in plane order."""
 
 MAX_TIME_DIFFERENCE_S: Final = 0.002
 """Paired frames further apart get a warning. Twice the tick of Matroska, the coarsest container clock."""
+
+
+def compare(
+    a: InputLike,
+    b: InputLike,
+    *,
+    start: float | Fraction | None = None,
+    duration: float | Fraction | None = None,
+    on_frame: Callable[[FrameScore], None] | None = None,
+) -> Comparison:
+    """PSNR and SSIM of video `b` against video `a`, each a path or a binary file object.
+
+    `start` and `duration`, in seconds, pick the same part of both; the rest is as in `compare_frames`.
+    Raises `InputError` when one cannot be read, `FormatError` when they cannot be compared.
+    """
+    from kernels.io.reader import open_video
+
+    with (
+        open_video(a, start=start, duration=duration) as video_a,
+        open_video(b, start=start, duration=duration) as video_b,
+    ):
+        return compare_frames(video_a, video_b, on_frame=on_frame)
 
 
 def compare_frames(
