@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from kernels.io.containers import Action, container_of, describe
+from kernels.io.convert import AudioConverter, SubtitleConverter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -110,6 +111,10 @@ class Copies:
         if track.action is Action.COPY:
             output = container.add_stream_from_template(stream, opaque=True)
             copier: Copier = _Passthrough()
+        elif track.action is Action.CONVERT and track.encoder is not None:
+            kind = AudioConverter if stream.type == "audio" else SubtitleConverter
+            copier = kind(container, stream, track.encoder)
+            output = copier.output
         elif track.action is Action.ATTACH:
             self._attach(stream)
             return

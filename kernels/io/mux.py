@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 BUFFER_BYTES: Final = 1 << 20
-MAX_INTERLEAVE_US: Final = 1_000_000
-"""How long libav may hold packets to sort them. They come sorted, so it need not wait for a sparse stream."""
+MAX_INTERLEAVE_US: Final = 4_000_000
+"""How much encoded video libav may hold while it waits for a packet of every other stream: longer than any
+file keeps its streams apart, short enough that a sparse subtitle stream costs little memory."""
 MAX_MOVIE_TIMESCALE: Final = 1_000_000
 """Ticks a second of edit lists: a common multiple of the tracks' own, so that no offset is rounded."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -12,8 +11,9 @@ from av.codec.context import ThreadType
 
 from kernels.errors import InputError
 from kernels.frame import FieldOrder, Frame, VideoFormat
+from kernels.io.damage import DamageLog
 from kernels.io.picture import color_of, layout_of, planes_of
-from kernels.io.source import reading
+from kernels.io.seek import seek_before
 from kernels.io.span import Span
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class SoftwareDecoder:
         self._repaired = 0
         self._index = 0
         self._errors = 0
+        self._done = False
         self._expected = 0
         self.frames_in = 0
         context = source.video.codec_context
@@ -107,62 +108,58 @@ class SoftwareDecoder:
     def __iter__(self) -> Iterator[Frame | Packet]:
         video = self._source.video
         if self._span.start_s is not None:
-            self._seek(self._span.start_s)
-        packets = self._source.container.demux([video, *self._copied])
-        done = False
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError as error:
-                self._damage(f"cannot be read on: {error.strerror}")
-                packet = None
-            if packet is None:
-                break
-            if packet.stream_index != video.index:
-                if packet.size:
+            self._index = seek_before(self._source, self._span.start_s)
+        names = (video.codec_context.codec.name, self._source.container.format.name)
+        with DamageLog(names) as self._log:
+            for packet in self._packets():
+                if packet.stream_index != video.index:
                     yield packet
-                continue
-            if not done:
-                for frame in self._decode(packet):
-                    if self._span.is_after(self._time_s(frame.pts)):
-                        done = True
-                        break
-                    yield frame
-            if done and self._is_past(packet):
-                break
-        if not done:
-            yield from self._flush()
+                    continue
+                if not self._done:
+                    yield from self._decode(packet)
+                if self._done and self._is_past(packet):
+                    break
+            if not self._done:
+                yield from self._decode(None)
         if not self.frames_in:
             self._raise_nothing()
 
-    def _flush(self) -> Iterator[Frame]:
-        for frame in self._decode(None):
-            if self._span.is_after(self._time_s(frame.pts)):
-                return
-            yield frame
+    def _packets(self) -> Iterator[Packet]:
+        """The packets with something in them, up to the end or to where the file cannot be read on."""
+        try:
+            for packet in self._source.container.demux([self._source.video, *self._copied]):
+                if packet.size:
+                    yield packet
+        except av.FFmpegError as error:
+            self._damage(f"cannot be read on: {error.strerror}")
 
     def _decode(self, packet: Packet | None) -> Iterator[Frame]:
-        if packet is not None and packet.size == 0:
-            return  # the demuxer's own end mark; `_flush` comes after it
-        if packet is not None and not packet.is_discard and packet.pts is not None:
-            self._expected += self._time_s(packet.pts) in self._span
-        elif packet is not None and not packet.is_discard:
-            self._expected += self._span.is_whole
+        self._expect(packet)
+        problem = ""
+        frames: list[VideoFrame] = []
         try:
             frames = self._source.video.codec_context.decode(packet)
         except av.EOFError:
             return
         except av.FFmpegError as error:
-            if packet is None or packet.pts is None or not self._span.is_before(self._time_s(packet.pts)):
-                self._damage(f"cannot be decoded: {error.strerror}")
-            return
+            problem = f"cannot be decoded: {error.strerror}"
+        if self._log.take() or any(frame.is_corrupt for frame in frames):
+            problem = problem or "is damaged"
+        if problem and (packet is None or packet.pts is None or not self._span.is_before(self._time_s(packet.pts))):
+            self._damage(problem)
         for frame in frames:
             pts = self._next_pts(frame)
-            if self._span.is_before(self._time_s(pts)):
-                continue
-            if frame.is_corrupt:
-                self._damage("is damaged")
-            yield self._as_frame(frame, pts)
+            if self._span.is_after(self._time_s(pts)):
+                self._done = True
+                return
+            if not self._span.is_before(self._time_s(pts)):
+                yield self._as_frame(frame, pts)
+
+    def _expect(self, packet: Packet | None) -> None:
+        """Count a packet that should give a frame."""
+        if packet is not None and not packet.is_discard:
+            known = packet.pts is not None
+            self._expected += self._time_s(packet.pts) in self._span if known else self._span.is_whole
 
     def _damage(self, problem: str) -> None:
         self._errors += 1
@@ -252,36 +249,3 @@ class SoftwareDecoder:
         when = packet.dts if packet.dts is not None else packet.pts
         margin_s = Fraction(2)  # how far a muxer may keep streams apart
         return when is not None and self._span.is_after(self._time_s(when) - margin_s)
-
-    def _seek(self, start_s: Fraction) -> None:
-        """Go to the last keyframe shown at or before `start_s`, counting the frames before that time.
-
-        Only packets are read for it. A file that cannot be rewound is decoded from where it is.
-        """
-        container, video = self._source.container, self._source.video
-        keyframe: int | None = None
-        before = 0
-        first: int | None = None
-        try:
-            for packet in container.demux(video):
-                if not packet.size or packet.pts is None:
-                    continue
-                when = packet.dts if packet.dts is not None else packet.pts
-                first = when if first is None else first
-                if self._time_s(packet.pts) < start_s or packet.pts * self._time_base - self._start_s == start_s:
-                    if packet.is_keyframe:
-                        keyframe = when
-                    before += not packet.is_discard and self._time_s(packet.pts) < start_s
-                elif self._time_s(when) > start_s:
-                    break
-        except av.FFmpegError:
-            pass  # damage is counted when it is decoded
-        self._index = before
-        target = keyframe if keyframe is not None else first
-        if target is None:
-            return
-        with suppress(av.FFmpegError):
-            container.seek(target, stream=video, backward=True)
-            return
-        with reading(self._source.name, "cannot be rewound; leave --start out"):
-            container.seek(0)
