@@ -28,3 +28,10 @@ def print_rows(rows: Iterable[Sequence[str]], *, indent: str = "") -> None:
 def warn(message: str) -> None:
     """One warning line on standard error."""
     print(f"runner: warning: {' '.join(message.split())}", file=sys.stderr)
+
+
+def clock(seconds: float) -> str:
+    """`0:01:30.500`: hours, minutes, seconds with milliseconds."""
+    ticks = round(abs(seconds) * 1000)
+    sign = "-" if seconds < 0 else ""
+    return f"{sign}{ticks // 3_600_000}:{ticks // 60_000 % 60:02}:{ticks // 1000 % 60:02}.{ticks % 1000:03}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,8 +14,10 @@ def plan(
     *,
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="The video to plan for.")],
     vf: Annotated[str, typer.Option("--vf", metavar="CHAIN", help="Operations, as for `runner run`.")],
+    codec: Annotated[str, typer.Option("--codec", metavar="NAME", help="Codec that the frames go to.")] = "h264",
     pix_fmt: Annotated[
-        str | None, typer.Option("--pix-fmt", metavar="NAME", help="Pixel format to end in; default: the chain's.")
+        str | None,
+        typer.Option("--pix-fmt", metavar="NAME", help="Pixel format to encode; default: what fits the chain."),
     ] = None,
     autorotate: Annotated[
         bool, typer.Option("--autorotate/--no-autorotate", help="Rotate as the input's tag says, as `run` does.")
@@ -27,32 +29,36 @@ def plan(
     \b
     Examples:
       runner plan in.mp4 --vf scale=iw*2:-2,cas=0.6
-      runner plan in.mkv --vf format=yuv420p10 --json
+      runner plan in.mkv --vf colorspace=all=bt709 --codec hevc --pix-fmt yuv420p10
+      runner plan in.mkv --vf format=yuv444p --json
     """
     from kernels.catalogue import CATALOGUE
     from kernels.chain import parse_chain
-    from kernels.io.source import probe
+    from kernels.io.encode import EncodeSettings, encoder_pixel_format
+    from kernels.io.info import read_format
     from kernels.pixel_format import pixel_format
     from kernels.plan import plan_chain
 
     steps = parse_chain(vf, CATALOGUE)
-    wanted = pixel_format(pix_fmt) if pix_fmt is not None else None
-    format_in = probe(source).video_format(autorotate=autorotate)
-    described = plan_chain(format_in, steps, pixel_format=wanted).describe()
+    encode = EncodeSettings(codec=codec, pixel_format=pixel_format(pix_fmt) if pix_fmt is not None else None)
+    format_in, rotation = read_format(source)
+    if autorotate:
+        steps = (*parse_chain(rotation, CATALOGUE), *steps)
+    chosen = encoder_pixel_format(encode, plan_chain(format_in, steps).target.pixel_format)
+    described = plan_chain(format_in, steps, pixel_format=chosen).describe()
     if json:
         print_json(described)
-        return
+    else:
+        _print(described)
+
+
+def _print(described: dict[str, Any]) -> None:
     print(f"in   {described['source']}")
-    stages = described["stages"]
-    rows = [
-        (
-            f"{i}",
-            stage["steps"],
-            f"{stage['from']} -> {stage['to']}",
-            f"reads {stage['read_bytes_per_pixel']:g}, writes {stage['write_bytes_per_pixel']:g} bytes per pixel"
-            + (", dithers" if stage["dither"] else ""),
-        )
-        for i, stage in enumerate(stages, 1)
-    ]
-    print_rows(rows, indent="  ")
+    print_rows((_row(number, stage) for number, stage in enumerate(described["stages"], 1)), indent="  ")
     print(f"out  {described['target']}")
+
+
+def _row(number: int, stage: dict[str, Any]) -> tuple[str, ...]:
+    moved = f"reads {stage['read_bytes_per_pixel']:g}, writes {stage['write_bytes_per_pixel']:g} bytes per pixel"
+    dithers = ", dithers" if stage["dither"] else ""
+    return str(number), stage["steps"], f"{stage['from']} -> {stage['to']}", moved + dithers

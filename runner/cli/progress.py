@@ -52,6 +52,8 @@ def progress_display(*, quiet: bool) -> ProgressDisplay:
 
 def progress_text(progress: JobProgress) -> str:
     """One line: `filtering  120/480 frames  25 %  34.1 fps  0:00:11 left`."""
+    if not progress.frames_out:
+        return progress.phase
     words = [progress.phase, _frames(progress)]
     if progress.frames_total:
         words.append(f"{_percent(progress):.0f} %")
@@ -140,7 +142,8 @@ def _live_progress() -> LiveProgress:
 
 def _frames(progress: JobProgress) -> str:
     total = f"/{progress.frames_total}" if progress.frames_total else ""
-    return f"{progress.frames_out}{total} frames"
+    noun = "frame" if progress.frames_out == 1 and not total else "frames"
+    return f"{progress.frames_out}{total} {noun}"
 
 
 def _percent(progress: JobProgress) -> float:

@@ -33,7 +33,7 @@ KINDS: Final = (
     ("webm", "libvpx-vp9", "libopus"),
     ("ts", "mpeg2video", "mp2"),
     ("avi", "mpeg4", "ac3"),
-    ("mov", "ffv1", "aac"),
+    ("mov", "mpeg4", "aac"),
     ("mp4", "libx265", "aac"),
 )
 

@@ -27,10 +27,9 @@ def out(tmp_path: Path) -> Path:
 
 def assert_refused(ended: Ended, code: int, message: str, out: Path) -> None:
     assert ended.code == code, ended.err
-    lines = ended.err.splitlines()
-    assert "Traceback" not in ended.err
-    assert re.fullmatch(f"runner: .*{message}.*", lines[-1]), ended.err
-    assert all(line.startswith("runner: ") for line in lines), ended.err
+    first, *chain = ended.err.splitlines()
+    assert re.fullmatch(f"runner: .*{message}.*", first), ended.err
+    assert not chain or (len(chain) == 2 and chain[1].strip() == "^"), ended.err
     assert ended.out == ""
     assert list(out.iterdir()) == []
 
@@ -70,7 +69,7 @@ def test_inputs_that_hold_no_video(
 ) -> None:
     path = make_input(kind, tmp_path)
     words: dict[str, list[str | Path]] = {
-        "run": ["run", path, out / "o.mkv"],
+        "run": ["run", "-q", path, out / "o.mkv"],
         "probe": ["probe", path],
         "plan": ["plan", path, "--vf", "hflip"],
     }
@@ -79,7 +78,7 @@ def test_inputs_that_hold_no_video(
 
 def test_a_video_without_frames(inside: Runner, tmp_path: Path, out: Path) -> None:
     path = make_input("no_frames", tmp_path)
-    assert_refused(inside("run", path, out / "o.mkv"), 3, path.name, out)
+    assert_refused(inside("run", "-q", path, out / "o.mkv"), 3, path.name, out)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
@@ -110,9 +109,9 @@ def test_strict_refuses_a_damaged_clip_that_is_else_concealed(inside: Runner, tm
     whole[middle : middle + 300] = bytes(300)
     path = tmp_path / "damaged.mkv"
     path.write_bytes(whole)
-    ended = inside("run", path, out / "o.mkv", "--codec", "ffv1", "--strict")
+    ended = inside("run", "-q", path, out / "o.mkv", "--codec", "ffv1", "--strict")
     assert_refused(ended, 3, "damaged.mkv", out)
-    ended = inside("run", path, out / "o.mkv", "--codec", "ffv1")
+    ended = inside("run", "-q", path, out / "o.mkv", "--codec", "ffv1")
     assert ended.code == 0
     assert "runner: warning: " in ended.err
 
@@ -122,14 +121,14 @@ def test_a_change_of_size_in_the_middle(inside: Runner, tmp_path: Path, out: Pat
     second = write_clip(tmp_path / "b.ts", codec="libx264", size=(96, 64)).read_bytes()
     path = tmp_path / "both.ts"
     path.write_bytes(first + second)
-    ended = inside("run", path, out / "o.mkv", "--codec", "ffv1")
+    ended = inside("run", "-q", path, out / "o.mkv", "--codec", "ffv1")
     assert_refused(ended, 3, "64x48.*96x64", out)
 
 
 @pytest.mark.parametrize("chain", ["crop=9999:9999", "scale=40000:40000", "pad=8:8"])
 def test_a_chain_that_yields_an_impossible_size(inside: Runner, tmp_path: Path, out: Path, chain: str) -> None:
     path = write_clip(tmp_path / "a.mp4")
-    assert_refused(inside("run", path, out / "o.mkv", "--vf", chain), 2, chain.partition("=")[0], out)
+    assert_refused(inside("run", "-q", path, out / "o.mkv", "--vf", chain), 2, chain.partition("=")[0], out)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +143,7 @@ def test_outputs_that_cannot_be_made(inside: Runner, tmp_path: Path, out: Path, 
     path = write_clip(tmp_path / "a.mp4")
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder.mkv").mkdir()
-    assert_refused(inside("run", path, tmp_path / target, "-y"), 4, message, out)
+    assert_refused(inside("run", "-q", path, tmp_path / target, "-y"), 4, message, out)
 
 
 def test_a_folder_that_takes_no_file(inside: Runner, tmp_path: Path, out: Path) -> None:
@@ -153,7 +152,7 @@ def test_a_folder_that_takes_no_file(inside: Runner, tmp_path: Path, out: Path) 
     locked.mkdir(mode=0o555)
     if os.geteuid() == 0:
         locked = Path("/sys")  # permissions do not stop root, but nobody can make a file here
-    assert_refused(inside("run", path, locked / "o.mkv"), 4, "no file can be made in", out)
+    assert_refused(inside("run", "-q", path, locked / "o.mkv"), 4, "no file can be made in", out)
 
 
 def test_a_full_disk(tmp_path: Path, out: Path) -> None:
@@ -164,7 +163,7 @@ def test_a_full_disk(tmp_path: Path, out: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
-    words = ["run", path, out / "o.mkv", "--codec", "ffv1", "-q"]
+    words = ["run", "-q", path, out / "o.mkv", "--codec", "ffv1", "-q"]
     # Compiled kernels are files too: the chain is empty, so that only the output meets the limit.
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True, check=False, timeout=200

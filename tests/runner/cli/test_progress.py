@@ -28,6 +28,10 @@ def test_length_unknown() -> None:
     assert progress_text(Seen(frames_total=None, eta_s=None)) == "filtering  120 frames  34.1 fps"
 
 
+def test_no_frames_yet() -> None:
+    assert progress_text(Seen(frames_out=0, fps=0.0, phase="compiling kernels")) == "compiling kernels"
+
+
 def test_more_frames_than_announced_stay_at_100_percent() -> None:
     assert "100 %" in progress_text(Seen(frames_out=500))
 

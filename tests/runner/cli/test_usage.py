@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         (["run", "a.mp4", "b.webm", "--codec", "h264"], r"webm carries av1, vp9, not h264; choose one with --codec"),
         (["run", "a.mp4", "b.mp4", "--crf", "99"], r"crf 99: h264 takes 0 \(best\) to 51"),
         (["run", "a.mp4", "b.mp4", "--preset", "quick"], r"unknown h264 preset 'quick'; allowed: ultrafast"),
-        (["run", "a.mp4", "b.mp4", "--audio-codec", "acc"], r"unknown audio codec 'acc'; did you mean 'aac'"),
+        (["run", "a.mp4", "b.mp4", "--audio-codec", "opsu"], r"unknown audio codec 'opsu'; did you mean 'opus'"),
         (["run", "a.mp4", "b"], r"b has no ending to tell the container by; name it \.mp4"),
         (["run", "a.mp4", "b.avi"], r"avi.*mp4"),
         (["run", "a.mp4", "b.mp4", "--codec", "h265"], r"h265.*h264"),
