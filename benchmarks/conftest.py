@@ -16,7 +16,7 @@ import shutil
 import statistics
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -43,18 +43,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pytest_benchmark.fixture import BenchmarkFixture
 
+    Picture = tuple[NDArray[np.uint8], ...]
+    """Y, Cb and Cr."""
+
 FULL_HEIGHT: Final = 1080
 HEIGHT: Final = int(os.environ.get("FRAMEHAUL_BENCH_HEIGHT", FULL_HEIGHT))
 WIDTH: Final = HEIGHT * 16 // 9 // 2 * 2
 ROUNDS: Final = int(os.environ.get("FRAMEHAUL_BENCH_ROUNDS", "5"))
 TAGS: Final = "setparams=colorspace=bt709:color_trc=bt709:color_primaries=bt709:range=tv"
 CORES: Final = len(os.sched_getaffinity(0))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def same_cores() -> None:
-    """OpenCV gets as many threads as everyone else."""
-    cv2.setNumThreads(CORES)
 
 
 @pytest.fixture(scope="session")
@@ -67,126 +64,74 @@ def ffmpeg() -> str:
 
 
 @pytest.fixture(scope="session")
-def picture() -> tuple[NDArray[np.uint8], ...]:
-    """Y, Cb and Cr of one 4:2:0 picture: soft shapes with some noise, the same in every run."""
+def picture() -> Picture:
+    """One 4:2:0 picture: soft shapes with some noise, the same in every run."""
     rng = np.random.default_rng(20)
 
     def plane(height: int, width: int) -> NDArray[np.uint8]:
         soft = cv2.GaussianBlur(rng.integers(0, 256, (height, width)).astype(np.float32), (0, 0), 3)
         soft = 16 + 219 * (soft - soft.min()) / (soft.max() - soft.min())
-        return np.clip(np.rint(soft + rng.normal(0, 4, soft.shape)), 16, 235).astype(np.uint8)
+        noisy = np.clip(np.rint(soft + rng.normal(0, 4, soft.shape)), 16, 235)
+        return np.asarray(noisy, np.uint8)
 
     return plane(HEIGHT, WIDTH), plane(HEIGHT // 2, WIDTH // 2), plane(HEIGHT // 2, WIDTH // 2)
 
 
-@pytest.fixture
-def ours(picture: tuple[NDArray[np.uint8], ...]) -> Callable[[str], Callable[[], Frame]]:
-    """`ours(chain)()` runs `chain` once on the picture, compiled beforehand."""
+@pytest.fixture(scope="session")
+def raw_picture(picture: Picture, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The picture as a file of raw video."""
+    path = tmp_path_factory.mktemp("peer") / "picture.yuv"
+    path.write_bytes(b"".join(plane.tobytes() for plane in picture))
+    return path
 
-    def bind(chain: str) -> Callable[[], Frame]:
+
+@pytest.fixture
+def bench(benchmark: BenchmarkFixture, ffmpeg: str, picture: Picture, raw_picture: Path) -> Bench:
+    """What a benchmark measures with."""
+    cv2.setNumThreads(CORES)
+    return Bench(benchmark=benchmark, ffmpeg=ffmpeg, picture=picture, raw_picture=raw_picture)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Both sides of a comparison, and the comparison. Everyone gets as many threads as there are cores."""
+
+    benchmark: BenchmarkFixture
+    ffmpeg: str
+    picture: Picture
+    raw_picture: Path
+
+    def ours(self, chain: str) -> Callable[[], Frame]:
+        """What runs `chain` once on the picture, compiled beforehand."""
         source = VideoFormat(width=WIDTH, height=HEIGHT, pixel_format=pixel_format("yuv420p"))
         executor = CpuExecutor(plan_chain(source, parse_chain(chain, CATALOGUE)), threads=CORES)
         executor.warm_up()
-        frame = Frame(planes=picture, format=executor.plan.source)
+        frame = Frame(planes=self.picture, format=executor.plan.source)
         return lambda: executor.run(frame)
 
-    return bind
+    def ffmpeg_filter(self, chain: str, *, frames: int = 20) -> Callable[[], float]:
+        """What measures the seconds a frame that FFmpeg takes for `chain` on the picture.
 
-
-@pytest.fixture(scope="session")
-def peer_filter(
-    ffmpeg: str, picture: tuple[NDArray[np.uint8], ...], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str, int], float]:
-    """`peer_filter(chain, frames)`: seconds a frame that FFmpeg's filters take on the same picture.
-
-    One raw picture, repeated by reference: the difference between a long and a short run holds neither start-up
-    nor decoding. Filters get as many threads as there are cores.
-    """
-    raw = tmp_path_factory.mktemp("peer") / "picture.yuv"
-    raw.write_bytes(b"".join(plane.tobytes() for plane in picture))
-    source = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{WIDTH}x{HEIGHT}", "-i", str(raw)]
-
-    def seconds(chain: str, frames: int) -> float:
-        graph = f"loop=loop={frames}:size=1,{TAGS},{chain}"
-        command = [ffmpeg, "-v", "error", *source, "-filter_threads", str(CORES), "-vf", graph, "-f", "null", "-"]
-        begin = time.perf_counter()
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-        return time.perf_counter() - begin
-
-    def per_frame(chain: str, frames: int) -> float:
-        short = seconds(chain, 1)
-        return (seconds(chain, 1 + frames) - short) / frames
-
-    return per_frame
-
-
-@dataclass
-class Comparison:
-    """One measured ratio in the making."""
-
-    benchmark: BenchmarkFixture
-    name: str
-    goal: float | None
-    peers: dict[str, list[float]] = field(default_factory=dict)
-
-    def run(self, subject: Callable[[], object], peers: Mapping[str, Callable[[], float]], **facts: object) -> None:
-        """Time `subject` and each peer by turns, then write the result.
-
-        The first peer is the one that the ratio is against. `facts` go into the result; a function among them is
-        called at the end.
+        The picture is repeated by reference: the difference between a long and a short run holds neither
+        start-up nor decoding.
         """
-        self.peers = {name: [] for name in peers}
 
-        def peers_turn() -> None:
-            for name, measure in peers.items():
-                self.peers[name].append(measure())
+        def seconds(count: int) -> float:
+            graph = f"loop=loop={count}:size=1,{TAGS},{chain}"
+            source = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{WIDTH}x{HEIGHT}", "-i", str(self.raw_picture)]
+            command = [self.ffmpeg, "-v", "error", *source, "-filter_threads", str(CORES), "-vf", graph]
+            begin = time.perf_counter()
+            subprocess.run([*command, "-f", "null", "-"], check=True, stdin=subprocess.DEVNULL)
+            return time.perf_counter() - begin
 
-        self.benchmark.pedantic(subject, setup=peers_turn, rounds=ROUNDS, iterations=1)
-        settled = {name: fact() if callable(fact) else fact for name, fact in facts.items()}
-        self._write(self.benchmark.stats.stats.data, settled)
+        def measure() -> float:
+            short = seconds(1)
+            return (seconds(1 + frames) - short) / frames
 
-    def _write(self, mine: list[float], facts: dict[str, object]) -> None:
-        """Keep the medians, and the ratio to the first peer, as JSON."""
-        medians = {name: statistics.median(values) for name, values in self.peers.items()}
-        first = next(iter(medians), None)
-        result = {
-            "name": self.name,
-            "date": datetime.now(UTC).date().isoformat(),
-            "picture": f"{WIDTH}x{HEIGHT} yuv420p",
-            "ours_s": round(statistics.median(mine), 6),
-            "ours_rounds_s": [round(value, 6) for value in mine],
-            "peers_s": {name: round(value, 6) for name, value in medians.items()},
-            "peers_rounds_s": {name: [round(v, 6) for v in values] for name, values in self.peers.items()},
-            "ratio": round(statistics.median(mine) / medians[first], 4) if first else None,
-            "ratio_to": first,
-            "goal": self.goal,
-            **facts,
-            "machine": machine(),
-            "versions": versions(),
-        }
-        self.benchmark.extra_info.update({"ratio": result["ratio"], "ratio_to": first, "goal": self.goal})
-        print(f"\n{self.name}: {json.dumps({k: result[k] for k in ('ours_s', 'peers_s', 'ratio', 'goal')})}")
-        if HEIGHT == FULL_HEIGHT:
-            folder = Path(__file__).parent / "results" / device()
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{self.name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        return measure
 
-
-@pytest.fixture
-def compare(benchmark: BenchmarkFixture) -> Callable[..., Comparison]:
-    """`compare(name, goal=…)`: a ratio to measure; the goal is what it should not exceed."""
-
-    def start(name: str, *, goal: float | None = None) -> Comparison:
-        return Comparison(benchmark=benchmark, name=name, goal=goal)
-
-    return start
-
-
-@pytest.fixture
-def timed() -> Callable[..., Callable[[], float]]:
-    """`timed(function)`: a peer that runs in this process, as seconds per call after one call to warm up."""
-
-    def wrap(function: Callable[[], object], *, warm_up: bool = True) -> Callable[[], float]:
+    def here(self, function: Callable[[], object], *, warm_up: bool = True) -> Callable[[], float]:
+        """What measures the seconds of one call of `function`, a peer that runs in this process."""
         if warm_up:
             function()
 
@@ -197,7 +142,65 @@ def timed() -> Callable[..., Callable[[], float]]:
 
         return measure
 
-    return wrap
+    def compare(
+        self,
+        name: str,
+        subject: Callable[[], object],
+        peers: Mapping[str, Callable[[], float]],
+        *,
+        goal: float | None = None,
+        **facts: object,
+    ) -> None:
+        """Time `subject` and each peer by turns, then write the result.
+
+        The ratio is against the first peer and should not exceed `goal`. `facts` go into the result; a function
+        among them is called at the end.
+        """
+        turns: dict[str, list[float]] = {peer: [] for peer in peers}
+
+        def peers_turn() -> None:
+            for peer, measure in peers.items():
+                turns[peer].append(measure())
+
+        pedantic: Callable[..., object] = self.benchmark.pedantic
+        pedantic(subject, setup=peers_turn, rounds=ROUNDS, iterations=1)
+        stats = self.benchmark.stats
+        assert stats is not None
+        mine = [float(seconds) for seconds in stats.stats.data]
+        settled = {fact: value() if callable(value) else value for fact, value in facts.items()}
+        _keep({"name": name, **_ratio(mine, turns), "goal": goal, **settled})
+
+
+def _ratio(mine: list[float], turns: dict[str, list[float]]) -> dict[str, object]:
+    """Medians in seconds, and how many times the first peer's ours is."""
+    medians = {peer: statistics.median(values) for peer, values in turns.items()}
+    first = next(iter(medians))
+    return {
+        "ours_s": round(statistics.median(mine), 6),
+        "peers_s": {peer: round(value, 6) for peer, value in medians.items()},
+        "ratio": round(statistics.median(mine) / medians[first], 4),
+        "ratio_to": first,
+        "ours_rounds_s": [round(value, 6) for value in mine],
+        "peers_rounds_s": {peer: [round(value, 6) for value in values] for peer, values in turns.items()},
+    }
+
+
+def _keep(result: dict[str, object]) -> None:
+    """Print `result`, and write it with the circumstances when the picture has its full size."""
+    shown = ("name", "ours_s", "peers_s", "ratio", "goal", "peak_bytes")
+    print("\n" + json.dumps({key: result[key] for key in shown if key in result}))
+    if HEIGHT != FULL_HEIGHT:
+        return
+    circumstances = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "picture": f"{WIDTH}x{HEIGHT} yuv420p",
+        "machine": machine(),
+        "versions": versions(),
+    }
+    folder = Path(__file__).parent / "results" / device()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result['name']}.json"
+    path.write_text(json.dumps(result | circumstances, indent=2) + "\n", encoding="utf-8")
 
 
 @cache

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 
+if TYPE_CHECKING:
+    from benchmarks.conftest import Bench
 
-def test_420_to_rgb(compare, ours, peer_filter, timed, picture) -> None:
+
+def test_420_to_rgb(bench: Bench) -> None:
     """swscale repeats chroma here; ours interpolates it at its location, which costs more work."""
-    luma, cb, cr = picture
-    nv12_chroma = np.ascontiguousarray(np.stack([cb, cr], axis=-1))
-    compare("colour_420_to_rgb", goal=1.0).run(
-        ours("format=gbrp"),
+    luma, cb, cr = bench.picture
+    chroma = np.ascontiguousarray(np.stack([cb, cr], axis=-1))
+    bench.compare(
+        "colour_420_to_rgb",
+        bench.ours("format=gbrp"),
         {
-            "ffmpeg scale to gbrp": lambda: peer_filter("scale,format=gbrp", 20),
-            "ffmpeg scale to rgb24": lambda: peer_filter("scale,format=rgb24", 40),
-            "ffmpeg zscale to gbrp": lambda: peer_filter("zscale,format=gbrp", 20),
-            "opencv cvtColorTwoPlane": timed(lambda: cv2.cvtColorTwoPlane(luma, nv12_chroma, cv2.COLOR_YUV2RGB_NV12)),
+            "ffmpeg scale to gbrp": bench.ffmpeg_filter("scale,format=gbrp"),
+            "ffmpeg scale to rgb24": bench.ffmpeg_filter("scale,format=rgb24", frames=40),
+            "ffmpeg zscale to gbrp": bench.ffmpeg_filter("zscale,format=gbrp"),
+            "opencv cvtColorTwoPlane": bench.here(lambda: cv2.cvtColorTwoPlane(luma, chroma, cv2.COLOR_YUV2RGB_NV12)),
         },
+        goal=1.0,
     )
 
 
-def test_601_to_709(compare, ours, peer_filter) -> None:
-    compare("colour_601_to_709").run(
-        ours("colorspace=iall=bt601-6-625:all=bt709"),
-        {"ffmpeg colorspace": lambda: peer_filter("colorspace=iall=bt601-6-625:all=bt709", 20)},
-    )
+def test_601_to_709(bench: Bench) -> None:
+    chain = "colorspace=iall=bt601-6-625:all=bt709"
+    bench.compare("colour_601_to_709", bench.ours(chain), {"ffmpeg colorspace": bench.ffmpeg_filter(chain)})

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from benchmarks.conftest import Bench
 
 HEIGHT = int(os.environ.get("FRAMEHAUL_BENCH_HEIGHT", "1080"))
 FRAMES = int(os.environ.get("FRAMEHAUL_BENCH_FRAMES", "150"))
 RUNNER = Path(sys.executable).with_name("runner")
-X264 = ("-preset", "veryfast", "-crf", "23")
 
 
 @dataclass(frozen=True)
@@ -26,20 +29,25 @@ class Cost:
     peak_bytes: int
 
 
+# A process starts with the peak memory of the one that it was forked from: a small one stands between.
+BETWEEN = """
+import json, os, sys, time
+begin = time.perf_counter()
+quiet = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+_, status, used = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet), 0)
+wall_s = time.perf_counter() - begin
+cost = dict(wall_s=wall_s, cpu_s=used.ru_utime + used.ru_stime, peak_bytes=used.ru_maxrss * 1024)
+print(json.dumps(cost))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def spend(*command: str | Path) -> Cost:
     """Run `command` to its end; memory is the peak resident set of that process."""
-    begin = time.perf_counter()
-    process = subprocess.Popen(
-        [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stderr.close()
-    assert process.returncode == 0, said.decode()
-    wall_s = time.perf_counter() - begin
-    return Cost(wall_s=wall_s, cpu_s=used.ru_utime + used.ru_stime, peak_bytes=used.ru_maxrss * 1024)
+    words = (sys.executable, "-I", "-S", "-c", BETWEEN, *map(str, command))
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return Cost(**json.loads(done.stdout))
 
 
 @pytest.fixture(scope="module")
@@ -65,38 +73,35 @@ def clip(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("job_scale_2x_cas", "scale=iw*2:ih*2:flags=lanczos,cas=0.5", 0.75),
     ],
 )
-def test_job(compare, ffmpeg: str, clip: Path, tmp_path: Path, name: str, chain: str, goal: float) -> None:
+def test_job(bench: Bench, clip: Path, tmp_path: Path, name: str, chain: str, goal: float) -> None:
     """The first run of each side fills caches (files, compiled kernels) and is not counted."""
+    target = tmp_path / "out.mp4"
+    arguments = ("--vf", chain, "--codec", "h264", "--preset", "veryfast", "--crf", "23", "-y", "--quiet")
+    their_arguments = ("-vf", chain, "-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-c:a", "copy", "-y")
     ours: list[Cost] = []
     theirs: list[Cost] = []
-    target = tmp_path / "out.mp4"
 
     def run_ours() -> None:
-        ours.append(spend(RUNNER, "run", clip, target, "--vf", chain, "--codec", "h264", *_long(X264), "-y", "--quiet"))
+        ours.append(spend(RUNNER, "run", clip, target, *arguments))
 
     def run_theirs() -> float:
-        arguments = ("-i", clip, "-vf", chain, "-c:v", "libx264", *X264, "-c:a", "copy", "-y", target)
-        theirs.append(spend(ffmpeg, "-v", "error", *arguments))
+        theirs.append(spend(bench.ffmpeg, "-v", "error", "-i", clip, *their_arguments, target))
         return theirs[-1].wall_s
 
     run_ours()
     run_theirs()
-    comparison = compare(name, goal=goal)
-    comparison.run(
+    bench.compare(
+        name,
         run_ours,
         {"ffmpeg": run_theirs},
+        goal=goal,
         job=f"{FRAMES} frames, {chain}, x264 veryfast crf 23, audio copied",
         peak_bytes=lambda: {"ours": max(c.peak_bytes for c in ours), "ffmpeg": max(c.peak_bytes for c in theirs)},
         cpu_s=lambda: {"ours": ours[-1].cpu_s, "ffmpeg": theirs[-1].cpu_s},
     )
 
 
-def _long(options: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"-{word}" if word.startswith("-") else word for word in options)
-
-
-def test_help(compare) -> None:
+def test_help(bench: Bench) -> None:
     """`runner --help`, against the interpreter starting and doing nothing."""
-    compare("runner_help").run(
-        lambda: spend(RUNNER, "--help"), {"python -c pass": lambda: spend(sys.executable, "-c", "pass").wall_s}
-    )
+    idle = {"python -c pass": lambda: spend(sys.executable, "-c", "pass").wall_s}
+    bench.compare("runner_help", lambda: spend(RUNNER, "--help"), idle)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 
+if TYPE_CHECKING:
+    from benchmarks.conftest import Bench
 
-def test_nlmeans(compare, ours, peer_filter, timed, picture) -> None:
-    """OpenCV compares with another weight, at the same patch and window, luma only."""
-    compare("nlmeans", goal=0.5).run(
-        ours("nlmeans=s=3"),
+
+def test_nlmeans(bench: Bench) -> None:
+    """OpenCV weighs differently, at the same patch and window, luma only."""
+    luma = bench.picture[0]
+    bench.compare(
+        "nlmeans",
+        bench.ours("nlmeans=s=3"),
         {
-            "ffmpeg nlmeans": lambda: peer_filter("nlmeans=s=3", 1),
-            "opencv fastNlMeansDenoising": timed(
-                lambda: cv2.fastNlMeansDenoising(picture[0], None, 10, 7, 15), warm_up=False
+            "ffmpeg nlmeans": bench.ffmpeg_filter("nlmeans=s=3", frames=1),
+            "opencv fastNlMeansDenoising": bench.here(
+                lambda: cv2.fastNlMeansDenoising(luma, None, 10, 7, 15), warm_up=False
             ),
         },
+        goal=0.5,
     )

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 
+if TYPE_CHECKING:
+    from benchmarks.conftest import Bench
 
-def test_unsharp(compare, ours, peer_filter, timed, picture) -> None:
-    luma = picture[0]
-    compare("unsharp", goal=0.5).run(
-        ours("unsharp"),
+
+def test_unsharp(bench: Bench) -> None:
+    luma = bench.picture[0]
+    bench.compare(
+        "unsharp",
+        bench.ours("unsharp"),
         {
-            "ffmpeg unsharp": lambda: peer_filter("unsharp", 20),
-            "opencv GaussianBlur and addWeighted": timed(
+            "ffmpeg unsharp": bench.ffmpeg_filter("unsharp"),
+            "opencv GaussianBlur and addWeighted": bench.here(
                 lambda: cv2.addWeighted(luma, 2, cv2.GaussianBlur(luma, (5, 5), 0), -1, 0)
             ),
         },
+        goal=0.5,
     )
 
 
-def test_cas(compare, ours, peer_filter) -> None:
-    compare("cas").run(ours("cas=0.5"), {"ffmpeg cas": lambda: peer_filter("cas=0.5", 8)})
+def test_cas(bench: Bench) -> None:
+    bench.compare("cas", bench.ours("cas=0.5"), {"ffmpeg cas": bench.ffmpeg_filter("cas=0.5", frames=8)})
