@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import re
 import threading
@@ -52,8 +54,8 @@ class Source:
 
     def __init__(self, given: InputLike) -> None:
         self.name = str(getattr(given, "name", "input")) if hasattr(given, "read") else os.fspath(given)  # type: ignore[arg-type]
-        self._owned: BinaryIO | None = None
-        file = given if hasattr(given, "read") else self._open_path(os.fspath(given))  # type: ignore[arg-type]
+        self._owned: _File | None = None
+        file = given if hasattr(given, "read") else self._open_path(os.fspath(given))
         try:
             self.container = self._open_container(file)
             self.video: VideoStream = self._choose_video()
@@ -125,9 +127,9 @@ class Source:
     def has_dolby_vision(self) -> bool:
         return "DOVI configuration" in self._description
 
-    def _open_path(self, path: str) -> BinaryIO:
+    def _open_path(self, path: str) -> _File:
         try:
-            self._owned = open(path, "rb")  # noqa: SIM115 - closed by close()
+            self._owned = _File(path)
         except IsADirectoryError:
             raise InputError(f"{path} is a folder; give a video file") from None
         except FileNotFoundError:
@@ -165,6 +167,22 @@ class Source:
                 av.logging.set_level(level)
         parts = re.split(r"(?m)^\s*Stream #0:", text)
         return next((part for part in parts if re.match(rf"{self.video.index}\b", part)), "")
+
+
+class _File(io.FileIO):
+    """A file under libav: a damaged one may send the demuxer to before its start, which is no error of the system."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError as error:
+            return -(error.errno or errno.EINVAL)  # as libav's own files answer
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            return super().read(size) or b""
+        except OSError as error:
+            raise InputError(f"{self.name} cannot be read: {(error.strerror or str(error)).lower()}") from error
 
 
 def is_cover(stream: Stream) -> bool:
