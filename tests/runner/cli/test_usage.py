@@ -53,7 +53,7 @@ def test_one_line_says_what_is_allowed(inside: Runner, words: list[str], message
     ("chain", "caret_under"),
     [
         ("hflip,sclae=2", "sclae"),
-        ("crop=iw:ih:0:q", "q"),
+        ("vflip,eq=gamma=abc", "abc"),
         ("eq=contrast=5,eq=gamma=99", "99"),
         ("eq=cntrast=2", "cntrast"),
     ],
