@@ -59,9 +59,10 @@ class Columns(NamedTuple):
     """(P, taps); gathering: (taps, target width)."""
 
 
-def even(taps: Taps) -> Taps:
-    """`taps` with a zero weight added where their number is odd, since the loops take pairs."""
-    weights = np.pad(taps.weights, ((0, 0), (0, taps.weights.shape[1] % 2)))
+def padded(taps: Taps) -> Taps:
+    """`taps` with zero weights added up to a number that the loops can do."""
+    count = taps.weights.shape[1]
+    weights = np.pad(taps.weights, ((0, 0), (0, loops.padded_taps(count) - count)))
     return Taps(first=taps.first, weights=weights, advance=taps.advance)
 
 
@@ -74,7 +75,7 @@ def make_columns(axis: Axis, kernel: Filter) -> Columns:
     elif period > _MAX_PERIOD or axis.target_size < _MIN_PHASE_SAMPLES * period:
         deal, period = GATHER, 1
     else:
-        deal, taps = taps.advance, even(taps)
+        deal, taps = taps.advance, padded(taps)
     count = taps.weights.shape[1]
     starts = taps.starts(axis.target_size)
     pad_left = max(0, -int(starts.min()))
@@ -116,6 +117,7 @@ def _double_weights(taps: Taps) -> NDArray[np.float64]:
 @njit(**JIT)
 def fill(row: Any, source: Any, columns: Any, first: int, last: int) -> None:
     """Padded columns `first` <= j < `last` of `row` from the samples of `source`."""
+    wide_vectors()
     left = columns.pad_left
     right = left + columns.width_in
     for j in range(first, min(left, last)):
@@ -159,6 +161,6 @@ def resample_row(out: Any, row: Any, dealt: Any, phases: Any, columns: Any, firs
         loops.deal(dealt[:, begin // deal : end // deal], row[begin:end])
     for p in range(period):
         part = out[:size] if period == 1 else phases[p, :size]
-        loops.sum_rows(part, dealt, columns.row_of[p], columns.column_of[p], at, columns.weights[p])
+        loops.sum_rows(part, dealt, columns.row_of[p], columns.column_of[p] + at, columns.weights[p])
     if period > 1:
         loops.weave(out[: size * period], phases)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from kernels.resample.columns import Columns, make_columns
-from kernels.resample.loops import JIT
+from kernels.resample.loops import KERNEL
 from kernels.resample.rows import Rows, make_rows, resample_then_sum, sum_then_resample
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ChangeBits:
         _change_bits(source, target, first, last, self.width, *args)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _change_bits(
     source: Any, target: Any, first: int, last: int, width: int, up: np.int32, down: np.int32, peak: np.int32
 ) -> None:

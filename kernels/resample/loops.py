@@ -15,16 +15,11 @@ from kernels.resample.vectors import wide_vectors
 
 # Relaxed float rules that let LLVM fuse multiply and add and use plain min and max; no value here is NaN or
 # infinite.
-JIT: Final[dict[str, Any]] = {"nogil": True, "cache": True, "fastmath": {"contract", "nnan", "ninf", "nsz"}}
+KERNEL: Final[dict[str, Any]] = {"nogil": True, "cache": True, "fastmath": {"contract", "nnan", "ninf", "nsz"}}
+# Parts are put into the kernel that calls them before LLVM sees them: compiled once instead of once a level.
+JIT: Final[dict[str, Any]] = KERNEL | {"inline": "always"}
 
 _f = np.float32
-
-
-@njit(**JIT)
-def _set2(out: Any, a: Any, b: Any, w: Any) -> None:
-    w0, w1 = w[0], w[1]
-    for i in range(out.size):
-        out[i] = w0 * _f(a[i]) + w1 * _f(b[i])
 
 
 @njit(**JIT)
@@ -51,39 +46,36 @@ def _add6(out: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any) -> N
 
 
 @njit(**JIT)
-def sum_rows(out: Any, rows: Any, row_of: Any, column_of: Any, shift: int, weights: Any) -> None:
-    """out[i] = sum over k of weights[k] * rows[row_of[k], column_of[k] + shift + i]; taps are even in number."""
-    m, n = out.size, weights.size
-    a, b = _cut(rows, row_of, column_of, shift, 0, m), _cut(rows, row_of, column_of, shift, 1, m)
-    k = 2
-    if n % 6 == 2:
-        _set2(out, a, b, weights)
+def sum_rows(out: Any, rows: Any, row_of: Any, column_of: Any, weights: Any) -> None:
+    """out[i] = sum over k of weights[k] * rows[row_of[k], column_of[k] + i]; taps as `padded_taps` has them."""
+    wide_vectors()
+    m, n, r, c = out.size, weights.size, row_of, column_of
+    a, b = rows[r[0], c[0] : c[0] + m], rows[r[1], c[1] : c[1] + m]
+    d, e = rows[r[2], c[2] : c[2] + m], rows[r[3], c[3] : c[3] + m]
+    k = 4
+    if n % 6 == 4:
+        _set4(out, a, b, d, e, weights)
     else:
-        c, d = _cut(rows, row_of, column_of, shift, 2, m), _cut(rows, row_of, column_of, shift, 3, m)
-        k = 4
-        if n % 6 == 4:
-            _set4(out, a, b, c, d, weights)
-        else:
-            e, f = _cut(rows, row_of, column_of, shift, 4, m), _cut(rows, row_of, column_of, shift, 5, m)
-            k = 6
-            _set6(out, a, b, c, d, e, f, weights)
+        f, g = rows[r[4], c[4] : c[4] + m], rows[r[5], c[5] : c[5] + m]
+        _set6(out, a, b, d, e, f, g, weights)
+        k = 6
     while k < n:
-        a, b = _cut(rows, row_of, column_of, shift, k, m), _cut(rows, row_of, column_of, shift, k + 1, m)
-        c, d = _cut(rows, row_of, column_of, shift, k + 2, m), _cut(rows, row_of, column_of, shift, k + 3, m)
-        e, f = _cut(rows, row_of, column_of, shift, k + 4, m), _cut(rows, row_of, column_of, shift, k + 5, m)
-        _add6(out, a, b, c, d, e, f, weights[k:])
+        a, b = rows[r[k], c[k] : c[k] + m], rows[r[k + 1], c[k + 1] : c[k + 1] + m]
+        d, e = rows[r[k + 2], c[k + 2] : c[k + 2] + m], rows[r[k + 3], c[k + 3] : c[k + 3] + m]
+        f, g = rows[r[k + 4], c[k + 4] : c[k + 4] + m], rows[r[k + 5], c[k + 5] : c[k + 5] + m]
+        _add6(out, a, b, d, e, f, g, weights[k:])
         k += 6
 
 
-@njit(**JIT)
-def _cut(rows: Any, row_of: Any, column_of: Any, shift: int, k: int, size: int) -> Any:
-    start = column_of[k] + shift
-    return rows[row_of[k], start : start + size]
+def padded_taps(count: int) -> int:
+    """The least number of taps, at least `count`, that the sums can do: 4, then 4 or 0 over a multiple of 6."""
+    return next(n for n in range(max(count, 4), count + 6) if n % 6 in (0, 4))
 
 
 @njit(**JIT)
 def gather(out: Any, row: Any, starts: Any, weights: Any) -> None:
     """out[x] = sum over k of weights[k, x] * row[starts[x] + k], for ratios without a short period."""
+    wide_vectors()
     taps, m = weights.shape[0], out.size
     k = 0
     out[:] = _f(0)
@@ -103,6 +95,7 @@ def gather(out: Any, row: Any, starts: Any, weights: Any) -> None:
 @njit(**JIT)
 def deal(rows: Any, row: Any) -> None:
     """Deal `row` out to Q rows in turn: rows[q, i] = row[i * Q + q]."""
+    wide_vectors()
     q = rows.shape[0]
     if q == 2:
         a, b = rows[0], rows[1]
@@ -125,6 +118,7 @@ def deal(rows: Any, row: Any) -> None:
 @njit(**JIT)
 def weave(out: Any, phases: Any) -> None:
     """out[i * P + p] = phases[p, i]; the length of `out` is a multiple of P."""
+    wide_vectors()
     period = phases.shape[0]
     m = out.size // period
     if period == 2:
@@ -148,6 +142,7 @@ def weave(out: Any, phases: Any) -> None:
 @njit(**JIT)
 def store(target: Any, row: Any, peak: Any) -> None:
     """`row` rounded (halves up), clipped to 0..peak, as integers."""
+    wide_vectors()
     zero, half = _f(0), _f(0.5)
     for i in range(target.size):
         target[i] = np.int32(min(max(row[i] + half, zero), peak))

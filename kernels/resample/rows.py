@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 
 from kernels.resample import loops
-from kernels.resample.columns import PLAIN, even, fill, resample_row, span
-from kernels.resample.loops import JIT
+from kernels.resample.columns import PLAIN, padded, fill, resample_row, span
+from kernels.resample.loops import JIT, KERNEL
 from kernels.resample.vectors import wide_vectors
 from kernels.resample.weights import Axis, make_taps, mirrored
 
@@ -47,7 +47,7 @@ class Rows(NamedTuple):
 
 def make_rows(axis: Axis, kernel: Filter, scale: float) -> Rows:
     """Tables for combining rows along `axis`, values times `scale`."""
-    taps = even(make_taps(axis, kernel))
+    taps = padded(make_taps(axis, kernel))
     weights = taps.weights * scale
     period, count = weights.shape
     starts = taps.starts(axis.target_size)
@@ -64,20 +64,20 @@ def make_rows(axis: Axis, kernel: Filter, scale: float) -> Rows:
     )
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def sum_then_resample(source: Any, target: Any, first: int, last: int, rows: Any, columns: Any, peak: Any) -> None:
     """Target rows `first` <= y < `last`, vertical pass first."""
     wide_vectors()
     width, left = columns.width_in, columns.pad_left
-    padded = width + columns.pad_source.size
-    row = np.empty(padded, np.float32)
+    total = width + columns.pad_source.size
+    dealt = np.empty((max(columns.deal, 1), total // max(columns.deal, 1)), np.float32)
+    row = dealt[0] if columns.deal <= 1 else np.empty(total, np.float32)
     middle = row[left : left + width]
-    dealt = row.reshape(1, padded) if columns.deal <= 1 else np.empty((columns.deal, padded // columns.deal), np.float32)
     phases = np.empty((columns.period, -(-columns.width_out // columns.period)), np.float32)
     out = np.empty(phases.size, np.float32)
     no_shift = np.zeros(rows.source_of.shape[1], np.int64)
     for y in range(first, last):
-        loops.sum_rows(middle, source, rows.source_of[y], no_shift, 0, rows.weights[y % rows.weights.shape[0]])
+        loops.sum_rows(middle, source, rows.source_of[y], no_shift, rows.weights[y % rows.weights.shape[0]])
         if columns.deal == PLAIN:
             loops.store(target[y, :width], middle, peak)
             continue
@@ -89,14 +89,14 @@ def sum_then_resample(source: Any, target: Any, first: int, last: int, rows: Any
         loops.store(target[y, : columns.width_out], out, peak)
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def resample_then_sum(source: Any, target: Any, first: int, last: int, rows: Any, columns: Any, peak: Any) -> None:
     """Target rows `first` <= y < `last`, horizontal pass first, strip by strip."""
-    padded = columns.width_in + columns.pad_source.size
-    row = np.empty(padded, np.float32)
-    dealt = row.reshape(1, padded) if columns.deal <= 1 else np.empty((columns.deal, padded // columns.deal), np.float32)
+    total = columns.width_in + columns.pad_source.size
+    dealt = np.empty((max(columns.deal, 1), total // max(columns.deal, 1)), np.float32)
+    row = dealt[0] if columns.deal <= 1 else np.empty(total, np.float32)
     phases = np.empty((columns.period, STRIP // columns.period), np.float32)
-    held = np.empty((_HELD, _STRIDE), np.float32)
+    held = np.empty(_HELD * _STRIDE, np.float32)
     strip = STRIP // columns.period * columns.period
     for x in range(0, columns.width_out, strip):
         end = min(x + strip, columns.width_out)
@@ -110,8 +110,8 @@ def _strip(
 ) -> None:  # fmt: skip
     wide_vectors()
     begin_in, end_in = span(columns, x, end)
-    flat = held.reshape(held.size)
     spare = np.empty(end - x, target.dtype)
+    total = np.empty(end - x, np.float32)
     taps = rows.weights.shape[1]
     period = rows.weights.shape[0]
     depth = 7 if rows.pair_weights.size else taps + 1
@@ -119,27 +119,29 @@ def _strip(
     for y in range(first, last, 2):
         start = rows.starts[y]
         if start + depth > top + _HELD:
-            for s in range(start, filled):
-                held[s - start] = held[s - top]
+            for j in range((filled - start) * _STRIDE):
+                held[j] = held[j + (start - top) * _STRIDE]
             top, filled = start, max(start, filled)
         while filled < start + depth:
             fill(row, source[_mirrored(filled, rows.height_in)], columns, begin_in, end_in)
+            out = held[(filled - top) * _STRIDE : (filled - top + 1) * _STRIDE]
             if columns.deal == PLAIN:
-                held[filled - top, : end - x] = row[x:end]
+                for j in range(end - x):
+                    out[j] = row[x + j]
             else:
-                resample_row(held[filled - top], row, dealt, phases, columns, x, end)
+                resample_row(out, row, dealt, phases, columns, x, end)
             filled += 1
         other = min(y + 1, last - 1)
         shift = rows.starts[other] - start
         low = target[y, x:end]
         high = target[other, x:end] if other > y else spare
+        at = (start - top) * _STRIDE
         if rows.pair_weights.size:
-            at = (start - top) * _STRIDE
             v, w = rows.pair_weights[0, y % period], rows.pair_weights[shift, other % period]
-            _pair(low, high, flat[at : at + 6 * _STRIDE + low.size], v, w, peak)
+            _pair(low, high, held[at : at + 6 * _STRIDE + low.size], v, w, peak)
         else:
-            _one(low, held, start - top, rows.weights[y % period], peak)
-            _one(high, held, start - top + shift, rows.weights[other % period], peak)
+            for target_row, begin, phase in ((low, at, y), (high, at + shift * _STRIDE, other)):
+                _one(target_row, total, held[begin : begin + taps * _STRIDE], rows.weights[phase % period], peak)
 
 
 @njit(**JIT)
@@ -151,6 +153,7 @@ def _mirrored(index: int, size: int) -> int:
 @njit(**JIT)
 def _pair(low: Any, high: Any, rows: Any, v: Any, w: Any, peak: Any) -> None:
     """Two target rows from 7 held rows, of which the first target row does not use the last."""
+    wide_vectors()
     zero, half = np.float32(0), np.float32(0.5)
     v0, v1, v2, v3, v4, v5 = v[0], v[1], v[2], v[3], v[4], v[5]
     w0, w1, w2, w3, w4, w5, w6 = w[0], w[1], w[2], w[3], w[4], w[5], w[6]
@@ -164,9 +167,15 @@ def _pair(low: Any, high: Any, rows: Any, v: Any, w: Any, peak: Any) -> None:
 
 
 @njit(**JIT)
-def _one(target: Any, held: Any, first: int, weights: Any, peak: Any) -> None:
-    """One target row from any number of held rows."""
-    out = np.empty(target.size, np.float32)
-    index = np.arange(weights.size)
-    loops.sum_rows(out, held, first + index, np.zeros_like(index), 0, weights)
-    loops.store(target, out, peak)
+def _one(target: Any, total: Any, rows: Any, weights: Any, peak: Any) -> None:
+    """One target row from any number of held rows; `total` is work space."""
+    wide_vectors()
+    m = target.size
+    for i in range(m):
+        total[i] = np.float32(0)
+    for k in range(0, weights.size, 2):
+        w0, w1 = weights[k], weights[k + 1]
+        part = rows[k * _STRIDE : (k + 1) * _STRIDE + m]
+        for i in range(m):
+            total[i] += w0 * part[i] + w1 * part[i + _STRIDE]
+    loops.store(target, total, peak)
