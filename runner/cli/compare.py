@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from runner.cli.interrupt import run_interruptibly
 from runner.cli.output import print_json, print_rows, warn
-from runner.cli.progress import progress_display
-from runner.cli.times import parse_length, parse_time
 from runner.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -27,21 +23,11 @@ if TYPE_CHECKING:
 PAGE_ENDINGS: Final = (".html", ".htm")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Span:
+class _Span(NamedTuple):
+    """The part of both videos that is compared, in seconds."""
+
     start: Fraction | None
     duration: Fraction | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Compared:
-    """Progress of a comparison, as a display shows it."""
-
-    frames_out: int
-    fps: float
-    phase: str = "comparing"
-    frames_total: int | None = None
-    eta_s: float | None = None
 
 
 def compare(
@@ -66,9 +52,14 @@ def compare(
       runner compare restored.mp4 original.mp4 --html report.html
       runner compare restored.mp4 original.mp4 --start 1:30 --duration 10 --json
     """
+    from runner.cli.times import parse_length, parse_time
+
     span = _Span(start=parse_time(start, option="--start"), duration=parse_length(duration, option="--duration"))
     if html is not None:
         _check_page(html)
+
+    from runner.cli.interrupt import run_interruptibly
+    from runner.cli.progress import progress_display
 
     with progress_display(quiet=quiet) as display:
 
@@ -78,7 +69,7 @@ def compare(
                 _write_page(html, a, b, span, found)
             return found
 
-        found: Comparison = run_interruptibly(work, discard=lambda: None)
+        found: Comparison = run_interruptibly(work, discard=display.close)
     for warning in found.warnings:
         warn(warning)
     if json:
@@ -100,14 +91,15 @@ def _check_page(html: Path) -> None:
 def _compare(a: Path, b: Path, span: _Span, display: ProgressDisplay, stop: threading.Event) -> Comparison:
     from kernels.compare import compare_frames
     from kernels.io.reader import open_video
+    from kernels.pipeline import Progress
 
     began = monotonic()
 
     def on_frame(score: FrameScore) -> None:
         if stop.is_set():
             raise Interrupted
-        count = score.n + 1
-        display.show(_Compared(frames_out=count, fps=count / max(monotonic() - began, 1e-9)))
+        count, elapsed_s = score.n + 1, max(monotonic() - began, 1e-9)
+        display.show(Progress(phase="comparing", frames_out=count, fps=count / elapsed_s))
 
     with (
         open_video(a, start=span.start, duration=span.duration) as first,

@@ -87,7 +87,6 @@ class _Job(threading.Thread):
 def _end_now(discard: Callable[[], None]) -> None:
     discard()
     with suppress(OSError, ValueError):
-        sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")  # the progress line hides the cursor
         sys.stderr.write("\nrunner: interrupted\n")
         sys.stderr.flush()
     os._exit(ExitCode.INTERRUPTED)

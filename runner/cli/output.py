@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ if TYPE_CHECKING:
 
 def print_json(value: object) -> None:
     """`value` as indented JSON on standard output; the only thing a command prints there under `--json`."""
+    import json
+
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 

@@ -7,7 +7,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
@@ -33,7 +32,7 @@ class JobProgress(Protocol):
 
 
 class ProgressDisplay(Protocol):
-    """Shows progress while its block runs; `say` prints a line above it."""
+    """Shows progress while its block runs; `say` prints a line above it, `close` ends it early."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -41,6 +40,7 @@ class ProgressDisplay(Protocol):
     ) -> None: ...
     def show(self, progress: JobProgress) -> None: ...
     def say(self, line: str) -> None: ...
+    def close(self) -> None: ...
 
 
 def progress_display(*, quiet: bool) -> ProgressDisplay:
@@ -91,6 +91,9 @@ class PlainProgress:
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    def close(self) -> None:
+        pass
+
 
 class LiveLine:
     """One line that redraws itself ten times a second, drawn by Rich."""
@@ -98,16 +101,15 @@ class LiveLine:
     def __init__(self) -> None:
         self._live = _live_progress()
         self._task = self._live.add_task("starting", total=None, frames="", speed="", left="")
-        self._entered: AbstractContextManager[LiveProgress] = self._live
 
     def __enter__(self) -> Self:
-        self._entered.__enter__()
+        self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._entered.__exit__(kind, error, trace)
+        self.close()
 
     def show(self, progress: JobProgress) -> None:
         self._live.update(
@@ -119,6 +121,9 @@ class LiveLine:
             speed=f"{progress.fps:.1f} fps" if progress.fps > 0 else "",
             left=f"{_clock(progress.eta_s)} left" if progress.eta_s is not None else "",
         )
+
+    def close(self) -> None:
+        self._live.stop()
 
     def say(self, line: str) -> None:
         self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from runner.cli.interrupt import run_interruptibly
 from runner.cli.output import print_json, warn
-from runner.cli.progress import progress_display
-from runner.cli.times import parse_length, parse_time
 from runner.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -90,6 +87,8 @@ def run(
       runner run in.mkv out.webm --codec av1 --audio-codec opus --subtitles drop
       runner run in.mp4 cut.mp4 --start 1:30 --duration 10 -y
     """
+    from runner.cli.times import parse_length, parse_time
+
     begin, length = parse_time(start, option="--start"), parse_length(duration, option="--duration")
 
     from kernels.catalogue import CATALOGUE
@@ -136,6 +135,9 @@ def run(
 
 def _run_into(output: LocalOutput, job: Callable[..., Result], *, quiet: bool) -> Result:
     """Run `job` with its sink, progress and stop flag; `output` appears only when it ends by itself."""
+    from runner.cli.interrupt import run_interruptibly
+    from runner.cli.progress import progress_display
+
     with progress_display(quiet=quiet) as display:
 
         def work(stop: threading.Event) -> Result:
@@ -145,7 +147,11 @@ def _run_into(output: LocalOutput, job: Callable[..., Result], *, quiet: bool) -
                     raise Interrupted
                 return result
 
-        result: Result = run_interruptibly(work, discard=output.discard)
+        def discard() -> None:
+            output.discard()
+            display.close()
+
+        result: Result = run_interruptibly(work, discard=discard)
     for warning in result.warnings:
         warn(warning)
     return result
