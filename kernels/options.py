@@ -10,7 +10,7 @@ from kernels.errors import FormatError, nearest
 from kernels.expression import Expression
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class Option:
     odd: bool = False
     choices: Mapping[str, Any] | None = None
     """Allowed words and the value each stands for."""
+    verify: Callable[[Any], object] | None = None
+    """Called with the value; raises `FormatError` for one that cannot be."""
     positional: bool = True
     """Whether FFmpeg's shorthand (values without names) reaches it, in declaration order."""
 
@@ -95,6 +97,8 @@ class OptionSpec:
             raise FormatError(f"{self.name}={value!r}: {self.allowed()}")
         if isinstance(value, int | float) and self.type in ("int", "float"):
             self._check_range(value)
+        if self.option.verify is not None:
+            self.option.verify(value)
         return value
 
     def allowed(self) -> str:

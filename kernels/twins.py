@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from kernels.jit import njit
 from kernels.transfer import CURVE_NODES, CURVE_TOP
 
 TWIN: Final = types.void(types.float32[:, ::1], types.float32[::1], types.int64, types.int64, types.int64)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.typed import List
 
 from kernels.conversion import Affine
 from kernels.operation import Tile
+from kernels.jit import njit
 from kernels.transfer import Curve
 from kernels.twins import TWIN, affine, curve, gain
 

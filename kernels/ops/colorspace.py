@@ -90,7 +90,7 @@ class ColorSpace(Params):
     trc: Transfer = option(
         Transfer.UNSPECIFIED, "output transfer characteristics", choices=_TRANSFERS | {"": Transfer.UNSPECIFIED}
     )
-    format: str = option("", "output pixel format")
+    format: str = option("", "output pixel format", verify=lambda name: name and pixel_format(name))
     fast: bool = option(False, "convert the matrix alone, leaving light as it is")
     dither: bool = option(
         True, "ordered dither where the output has fewer bits", choices={"none": False, "ordered": True, "fsb": True}
@@ -104,10 +104,6 @@ class ColorSpace(Params):
     itrc: Transfer = option(
         Transfer.UNSPECIFIED, "input transfer characteristics", choices=_TRANSFERS | {"": Transfer.UNSPECIFIED}
     )
-
-    def validate(self) -> None:
-        if self.format:
-            pixel_format(self.format)
 
 
 def _with_tags(color: Color, system: str, space: Matrix, trc: Transfer, primaries: Primaries, range_: Range) -> Color:
@@ -137,6 +133,9 @@ def _output(params: ColorSpace, source: VideoFormat) -> VideoFormat:
     is_gbr = target.pixel_format.family is Family.GBR
     if is_gbr and color.matrix is not Matrix.GBR:
         color = replace(color, matrix=Matrix.GBR, range=Range.FULL)
+    was_gbr = source.pixel_format.family is Family.GBR
+    if was_gbr and not is_gbr and params.range is Range.UNSPECIFIED:
+        color = replace(color, range=Range.LIMITED)
     if not is_gbr and color.matrix is Matrix.GBR:
         raise FormatError(f"colorspace: {target.pixel_format} cannot hold the gbr matrix; add format=gbrp after it")
     return replace(target, color=color)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from numba import njit
+from kernels.jit import njit
 
 from kernels.errors import FormatError
 from kernels.expression import Expression

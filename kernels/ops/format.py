@@ -19,18 +19,6 @@ if TYPE_CHECKING:
     from kernels.transfer import Curve
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format(Params):
-    """FFmpeg's option, and dither."""
-
-    pix_fmts: str = option("", "pixel format names separated by |; the input's is kept when it is among them")
-    dither: bool = option(True, "ordered dither where the output has fewer bits than the source", positional=False)
-
-    def validate(self) -> None:
-        for name in self.pix_fmts.split("|"):
-            _named(name)
-
-
 def _named(name: str) -> tuple[PixelFormat, Range | None]:
     """The format of FFmpeg's `name`, and the range that a yuvj name implies."""
     if name.startswith("yuvj"):
@@ -38,8 +26,24 @@ def _named(name: str) -> tuple[PixelFormat, Range | None]:
     return pixel_format(name), None
 
 
+def _choices(pix_fmts: str) -> list[tuple[PixelFormat, Range | None]]:
+    return [_named(name) for name in pix_fmts.split("|") if name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format(Params):
+    """FFmpeg's option, and dither."""
+
+    pix_fmts: str = option(
+        "", "pixel format names separated by |; the input's is kept when it is among them", verify=_choices
+    )
+    dither: bool = option(True, "ordered dither where the output has fewer bits than the source", positional=False)
+
+
 def _output(params: Format, source: VideoFormat) -> VideoFormat:
-    named = [_named(name) for name in params.pix_fmts.split("|")]
+    named = _choices(params.pix_fmts)
+    if not named:
+        return source
     kept = [pair for pair in named if pair[0] == source.pixel_format]
     chosen, range_ = (kept or named)[0]
     target = replace(source, pixel_format=chosen)

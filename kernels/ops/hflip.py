@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from numba import njit
+from kernels.jit import njit
 
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numba import njit
+from kernels.jit import njit
 
 from kernels.color import Color
 from kernels.conversion import conversion, fold, triplet_to_codes
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kernels.frame import Plane
     from kernels.operation import PlaneFormat, RowsKernel
 
-# The sixteen colours of HTML 4.01 section 6.5, and transparent's neighbour in spirit: none. 0xRRGGBB.
+# The sixteen colours of HTML 4.01 section 6.5, as 0xRRGGBB.
 _COLORS: Final = {
     "black": 0x000000,
     "silver": 0xC0C0C0,
@@ -42,6 +42,17 @@ _COLORS: Final = {
 }
 
 
+def rgb_of(text: str) -> int:
+    """0xRRGGBB of a colour name or number. Raises `FormatError`."""
+    name = text.lower()
+    if name in _COLORS:
+        return _COLORS[name]
+    digits = name.removeprefix("#").removeprefix("0x")
+    if len(digits) == 6 and digits != name and all(c in "0123456789abcdef" for c in digits):
+        return int(digits, 16)
+    raise FormatError(f"color={text}: a name, #RRGGBB or 0xRRGGBB{nearest(name, _COLORS)}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pad(Params):
     """FFmpeg's options."""
@@ -50,11 +61,8 @@ class Pad(Params):
     height: Expression = option("ih", "height of the canvas; 0 keeps the input's", aliases=("h",))
     x: Expression = option("0", "left edge of the picture; negative centres it")
     y: Expression = option("0", "top edge of the picture; negative centres it")
-    color: str = option("black", "colour of the border: a name, #RRGGBB or 0xRRGGBB")
+    color: str = option("black", "colour of the border: a name, #RRGGBB or 0xRRGGBB", verify=rgb_of)
     aspect: Expression = option("0", "widen or heighten the canvas to this display aspect; 0 does not")
-
-    def validate(self) -> None:
-        rgb_of(self.color)
 
 
 @njit(cache=True, nogil=True)
@@ -70,17 +78,6 @@ def place_rows(source, target, left, top, width, height, canvas, value, first, l
         for x in range(width):
             out[left + x] = row[x]
         out[left + width : canvas] = value
-
-
-def rgb_of(text: str) -> int:
-    """0xRRGGBB of a colour name or number. Raises `FormatError`."""
-    name = text.lower()
-    if name in _COLORS:
-        return _COLORS[name]
-    digits = name.removeprefix("#").removeprefix("0x")
-    if len(digits) == 6 and digits != name and all(c in "0123456789abcdef" for c in digits):
-        return int(digits, 16)
-    raise FormatError(f"color={text}: a name, #RRGGBB or 0xRRGGBB{nearest(name, _COLORS)}")
 
 
 def geometry(params: Pad, source: VideoFormat) -> tuple[int, int, int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numba import njit
+from kernels.jit import njit
 
 from kernels.errors import FormatError
 from kernels.operation import Kind, Operation, Tolerance

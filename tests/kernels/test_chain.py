@@ -1,0 +1,91 @@
+"""The grammar of chains: what is read, and where the caret goes when it cannot be."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernels.catalogue import CATALOGUE
+from kernels.chain import format_chain, parse_chain, read_params
+from kernels.errors import ChainError, FormatError
+
+
+def canonical(text: str) -> str:
+    return format_chain(parse_chain(text, CATALOGUE))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("  ", ""),
+        ("null", ""),
+        ("hflip", "hflip"),
+        (" hflip , vflip ", "hflip,vflip"),
+        ("hflip@left", "hflip"),
+        ("crop=iw/2:ih/2", "crop=out_w=iw/2:out_h=ih/2"),
+        ("crop=w=10:h=20", "crop=out_w=10:out_h=20"),
+        ("crop=10:20:x=3", "crop=out_w=10:out_h=20:x=3"),
+        (r"crop=min(iw\,20):10", "crop=out_w='min(iw,20)':out_h=10"),
+        ("crop='min(iw,20)':10", "crop=out_w='min(iw,20)':out_h=10"),
+        (r"crop='min(iw\,20)':10", "crop=out_w='min(iw,20)':out_h=10"),
+        ("crop=out_w=gt(iw\\,4)*10", "crop=out_w='gt(iw,4)*10'"),
+        ("transpose=clock", "transpose=dir=clock"),
+        ("transpose=1", "transpose=dir=clock"),
+        ("eq=contrast=1.0", "eq"),
+        ("eq=1.5:.1", "eq=contrast=1.5:brightness=0.1"),
+        ("scale=hd720", "scale=w=hd720"),
+    ],
+)
+def test_reads(text: str, expected: str) -> None:
+    assert canonical(text) == expected
+    assert canonical(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "message"),
+    [
+        ("hflp", 0, "unknown operation 'hflp'; did you mean 'hflip'?"),
+        ("hflip,vflop", 6, "did you mean 'vflip'"),
+        ("hflip,", 6, "an operation is missing"),
+        ("pad=foo=1", 4, "pad has no option 'foo'"),
+        ("eq=1:contrst=2", 5, "did you mean 'contrast'"),
+        ("eq=contrast=x", 12, "must be a number from -1000 to 1000"),
+        ("hflip,eq=gamma=11", 15, "must be a number from 0.1 to 10"),
+        ("unsharp=lx=4", 11, "must be an odd integer from 3 to 23"),
+        ("crop=w=3:5", 9, "a value without a name"),
+        ("crop=10:10:'0", 11, "never closed"),
+        ("[in]hflip", 0, "single chain"),
+        ("hflip;vflip", 5, "single chain"),
+        ("transpose=clok", 10, "did you mean 'clock'"),
+        ("hflip=1", 6, "a value without a name"),
+        ("format=yuv421p", 7, "did you mean 'yuv4"),
+        ("hflip,pad=color=rde", 16, "did you mean 'red'"),
+    ],
+)
+def test_caret_is_under_the_mistake(text: str, position: int, message: str) -> None:
+    with pytest.raises(ChainError) as caught:
+        parse_chain(text, CATALOGUE)
+    assert message in caught.value.message
+    assert caught.value.position == position
+    assert str(caught.value).splitlines()[1:] == [f"  {text}", f"  {' ' * position}^"]
+
+
+@given(st.text(alphabet="hflipscae=:,'\\0123456789.-+*()[]; ", max_size=40))
+def test_any_text_is_read_or_refused_in_place(text: str) -> None:
+    try:
+        parsed = parse_chain(text, CATALOGUE)
+    except ChainError as error:
+        assert 0 <= error.position <= len(text)
+    else:
+        assert canonical(format_chain(parsed)) == format_chain(parsed)
+
+
+def test_read_params_takes_values_and_text() -> None:
+    crop = CATALOGUE["crop"]
+    assert read_params(crop, {"w": 10, "h": "ih/2"}) == read_params(crop, {"out_w": "10", "out_h": "ih/2"})
+    with pytest.raises(FormatError, match="did you mean 'keep_aspect'"):
+        read_params(crop, {"keepaspect": 1})
+    with pytest.raises(FormatError, match="from 0 to 3"):
+        read_params(CATALOGUE["eq"], {"saturation": 4.0})
