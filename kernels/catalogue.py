@@ -5,11 +5,15 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from kernels.ops.cas import CAS
+from kernels.ops.cas import CAS
 from kernels.ops.colorspace import COLORSPACE
 from kernels.ops.crop import CROP
 from kernels.ops.eq import EQ
 from kernels.ops.format import FORMAT
 from kernels.ops.hflip import HFLIP
+from kernels.ops.nlmeans import NLMEANS
+from kernels.ops.nlmeans import NLMEANS
 from kernels.ops.pad import PAD
 from kernels.ops.scale import SCALE
 from kernels.ops.transpose import TRANSPOSE
@@ -25,11 +29,15 @@ CATALOGUE: Final[Mapping[str, Operation]] = MappingProxyType(
     {
         operation.name: operation
         for operation in (
+            CAS,
+            CAS,
             COLORSPACE,
             CROP,
             EQ,
             FORMAT,
             HFLIP,
+            NLMEANS,
+            NLMEANS,
             PAD,
             SCALE,
             TRANSPOSE,
