@@ -9,7 +9,6 @@ from numba import njit
 
 from kernels.resample import loops
 from kernels.resample.loops import JIT
-from kernels.resample.vectors import wide_vectors
 from kernels.resample.weights import Axis, Taps, make_taps, mirrored
 
 if TYPE_CHECKING:
@@ -47,10 +46,8 @@ class Columns(NamedTuple):
     """Q, or `GATHER`, or `PLAIN`."""
     doubles: bool
     """Whether `loops.double` does both phases at once."""
-    row_of: NDArray[np.int64]
-    """(P, taps): the dealt row that a tap reads."""
-    column_of: NDArray[np.int64]
-    """(P, taps): its column for the first sample of a phase."""
+    begins: NDArray[np.int64]
+    """(P, taps): where a tap's samples for a phase begin among the dealt rows, laid one after another."""
     starts: NDArray[np.int64]
     """First padded column that each target sample reads."""
     reach: int
@@ -68,23 +65,21 @@ def padded(taps: Taps) -> Taps:
 
 def make_columns(axis: Axis, kernel: Filter) -> Columns:
     """Tables for resampling rows along `axis`."""
-    taps = make_taps(axis, kernel)
-    period = taps.period
-    if axis.is_identity:
-        deal = PLAIN
-    elif period > _MAX_PERIOD or axis.target_size < _MIN_PHASE_SAMPLES * period:
-        deal, period = GATHER, 1
-    else:
-        deal, taps = taps.advance, padded(taps)
+    taps = padded(make_taps(axis, kernel))
     count = taps.weights.shape[1]
+    if axis.is_identity:
+        deal, period, reach = PLAIN, 1, 1
+    elif taps.period > _MAX_PERIOD or axis.target_size < _MIN_PHASE_SAMPLES * taps.period:
+        deal, period, reach = GATHER, 1, count
+    else:
+        deal, period, reach = taps.advance, taps.period, count + taps.advance + 1
     starts = taps.starts(axis.target_size)
     pad_left = max(0, -int(starts.min()))
-    reach = 1 if deal == PLAIN else count + taps.advance + 1
-    end = max(int(starts.max()) + reach, axis.source_size)
-    end += -(end + pad_left) % max(deal, 1)
-    outside = np.concatenate([np.arange(-pad_left, 0), np.arange(axis.source_size, end)])
+    total = max(int(starts.max()) + reach, axis.source_size) + pad_left
+    total += -total % max(deal, 1)
+    outside = np.concatenate([np.arange(-pad_left, 0), np.arange(axis.source_size, total - pad_left)])
     at = taps.first[:, None] + np.arange(count) + pad_left
-    doubles = (period, deal) == (2, 1) and count <= 6 and int(np.ptp(taps.first)) <= 1
+    doubles = (period, deal) == (2, 1) and count <= 6
     weights = _double_weights(taps) if doubles else taps.weights
     if deal == GATHER:
         weights = taps.weights[np.arange(axis.target_size) % taps.period].T
@@ -96,8 +91,7 @@ def make_columns(axis: Axis, kernel: Filter) -> Columns:
         period=period,
         deal=deal,
         doubles=doubles,
-        row_of=at % max(deal, 1),
-        column_of=at // max(deal, 1),
+        begins=at % max(deal, 1) * (total // max(deal, 1)) + at // max(deal, 1),
         starts=starts + pad_left,
         reach=reach,
         weights=np.ascontiguousarray(weights, dtype=np.float32),
@@ -115,19 +109,16 @@ def _double_weights(taps: Taps) -> NDArray[np.float64]:
 
 
 @njit(**JIT)
-def fill(row: Any, source: Any, columns: Any, first: int, last: int) -> None:
-    """Padded columns `first` <= j < `last` of `row` from the samples of `source`."""
-    wide_vectors()
+def fill(row: Any, source: Any, offset: int, columns: Any, first: int, last: int) -> None:
+    """Padded columns `first` <= j < `last` of `row` from the row that begins at source[offset]."""
     left = columns.pad_left
     right = left + columns.width_in
     for j in range(first, min(left, last)):
-        row[j] = source[columns.pad_source[j]]
+        row[j] = source[offset + columns.pad_source[j]]
     begin, end = max(first, left), min(last, right)
-    a, b = row[begin:end], source[begin - left : end - left]
-    for i in range(a.size):
-        a[i] = b[i]
+    loops.convert(row[begin:end], source, offset + begin - left)
     for j in range(max(first, right), last):
-        row[j] = source[columns.pad_source[j - columns.width_in]]
+        row[j] = source[offset + columns.pad_source[j - columns.width_in]]
 
 
 @njit(**JIT)
@@ -143,24 +134,23 @@ def span(columns: Any, first: int, last: int) -> tuple[int, int]:
 def resample_row(out: Any, row: Any, dealt: Any, phases: Any, columns: Any, first: int, last: int) -> None:
     """Target columns `first` <= x < `last` into `out`, rounded up to whole periods; `first` starts a period.
 
-    `row` is the padded row, filled over `span`; `dealt` (Q, columns / Q) and `phases` (P, any) are work space.
+    `row` is the padded row, filled over `span`. Work space: `dealt`, as long as the padded row (and the same
+    memory where Q is 1), and `phases`, as long as `out`.
     """
-    wide_vectors()
     period, deal = columns.period, columns.deal
-    if deal == GATHER:
-        loops.gather(out[: last - first], row, columns.starts[first:last], columns.weights[:, first:last])
-        return
     at = first // period
     size = (last - first + period - 1) // period
-    if columns.doubles:
-        begin = columns.column_of[0, 0] + at
-        loops.double(out[: 2 * size], row[begin : begin + size + 6], columns.weights)
-        return
-    if deal > 1:
-        begin, end = span(columns, first, last)
-        loops.deal(dealt[:, begin // deal : end // deal], row[begin:end])
-    for p in range(period):
-        part = out[:size] if period == 1 else phases[p, :size]
-        loops.sum_rows(part, dealt, columns.row_of[p], columns.column_of[p] + at, columns.weights[p])
-    if period > 1:
-        loops.weave(out[: size * period], phases)
+    if deal == GATHER:
+        loops.gather(out, row, columns.starts, columns.weights, first, last)
+    elif columns.doubles:
+        loops.double(out, row[columns.begins[0, 0] + at :], size, columns.weights)
+    else:
+        if deal > 1:
+            begin, end = span(columns, first, last)
+            loops.deal(dealt, row, dealt.size // deal, begin, end)
+        sums = out if period == 1 else phases
+        for p in range(period):
+            part = sums[p * size : (p + 1) * size]
+            loops.sum_parts(part, dealt, columns.begins[p], 1, at, columns.weights[p])
+        if period > 1:
+            loops.weave(out, phases, period, size)

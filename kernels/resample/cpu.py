@@ -51,7 +51,9 @@ class Resampler:
 
     def __call__(self, source: Plane, target: Plane, first: int, last: int) -> None:
         resample = resample_then_sum if self.grows else sum_then_resample
-        resample(source, target, first, last, self.rows, self.columns, self.peak)
+        flat_in, flat_out = source.reshape(-1), target.reshape(-1)
+        pitches = source.shape[1], target.shape[1]
+        resample(flat_in, pitches[0], flat_out, pitches[1], first, last, self.rows, self.columns, self.peak)
 
 
 @dataclass(frozen=True, slots=True)

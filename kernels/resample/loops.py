@@ -1,4 +1,4 @@
-"""The inner loops of resampling, on whole contiguous 1-D views so that they vectorise.
+"""The inner loops of resampling, on contiguous 1-D arrays so that they vectorise.
 
 Sums are in float32; sources may be uint8, uint16 or float32. No loop has more than eight arrays at distances
 unknown to the compiler: with more, LLVM gives up checking that they do not overlap and stays scalar.
@@ -20,50 +20,55 @@ KERNEL: Final[dict[str, Any]] = {"nogil": True, "cache": True, "fastmath": {"con
 JIT: Final[dict[str, Any]] = KERNEL | {"inline": "always"}
 
 _f = np.float32
+# Offsets are unsigned so that Numba does not look for negative ones, which would stop vectorising.
+_u = np.uint64
 
 
-@njit(**JIT)
-def _set4(out: Any, a: Any, b: Any, c: Any, d: Any, w: Any) -> None:
+@njit(**KERNEL)
+def _set4(out: Any, flat: Any, a: Any, b: Any, c: Any, d: Any, w: Any) -> None:
+    wide_vectors()
     w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
     for i in range(out.size):
-        out[i] = w0 * _f(a[i]) + (w1 * _f(b[i]) + (w2 * _f(c[i]) + w3 * _f(d[i])))
+        j = _u(i)
+        out[i] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + w3 * _f(flat[d + j])))
 
 
-@njit(**JIT)
-def _set6(out: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any) -> None:
-    w0, w1, w2, w3, w4, w5 = w[0], w[1], w[2], w[3], w[4], w[5]
-    for i in range(out.size):
-        far = w3 * _f(d[i]) + (w4 * _f(e[i]) + w5 * _f(f[i]))
-        out[i] = w0 * _f(a[i]) + (w1 * _f(b[i]) + (w2 * _f(c[i]) + far))
-
-
-@njit(**JIT)
-def _add6(out: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any) -> None:
-    w0, w1, w2, w3, w4, w5 = w[0], w[1], w[2], w[3], w[4], w[5]
-    for i in range(out.size):
-        far = w3 * _f(d[i]) + (w4 * _f(e[i]) + (w5 * _f(f[i]) + out[i]))
-        out[i] = w0 * _f(a[i]) + (w1 * _f(b[i]) + (w2 * _f(c[i]) + far))
-
-
-@njit(**JIT)
-def sum_rows(out: Any, rows: Any, row_of: Any, column_of: Any, weights: Any) -> None:
-    """out[i] = sum over k of weights[k] * rows[row_of[k], column_of[k] + i]; taps as `padded_taps` has them."""
+@njit(**KERNEL)
+def _set6(out: Any, flat: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any) -> None:
     wide_vectors()
-    m, n, r, c = out.size, weights.size, row_of, column_of
-    a, b = rows[r[0], c[0] : c[0] + m], rows[r[1], c[1] : c[1] + m]
-    d, e = rows[r[2], c[2] : c[2] + m], rows[r[3], c[3] : c[3] + m]
+    w0, w1, w2, w3, w4, w5 = w[0], w[1], w[2], w[3], w[4], w[5]
+    for i in range(out.size):
+        j = _u(i)
+        far = w3 * _f(flat[d + j]) + (w4 * _f(flat[e + j]) + w5 * _f(flat[f + j]))
+        out[i] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + far))
+
+
+@njit(**KERNEL)
+def _add6(out: Any, flat: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any, k: int) -> None:
+    wide_vectors()
+    w0, w1, w2, w3, w4, w5 = w[k], w[k + 1], w[k + 2], w[k + 3], w[k + 4], w[k + 5]
+    for i in range(out.size):
+        j = _u(i)
+        far = w3 * _f(flat[d + j]) + (w4 * _f(flat[e + j]) + (w5 * _f(flat[f + j]) + out[i]))
+        out[i] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + far))
+
+
+@njit(**JIT)
+def sum_parts(out: Any, flat: Any, begins: Any, scale: int, shift: int, weights: Any) -> None:
+    """out[i] = sum over k of weights[k] * flat[begins[k] * scale + shift + i]; taps as `padded_taps` has them."""
+    n, v = weights.size, begins
+    t, s = _u(scale), _u(shift)
+    a, b, c, d = _u(v[0]) * t + s, _u(v[1]) * t + s, _u(v[2]) * t + s, _u(v[3]) * t + s
     k = 4
     if n % 6 == 4:
-        _set4(out, a, b, d, e, weights)
+        _set4(out, flat, a, b, c, d, weights)
     else:
-        f, g = rows[r[4], c[4] : c[4] + m], rows[r[5], c[5] : c[5] + m]
-        _set6(out, a, b, d, e, f, g, weights)
+        _set6(out, flat, a, b, c, d, _u(v[4]) * t + s, _u(v[5]) * t + s, weights)
         k = 6
     while k < n:
-        a, b = rows[r[k], c[k] : c[k] + m], rows[r[k + 1], c[k + 1] : c[k + 1] + m]
-        d, e = rows[r[k + 2], c[k + 2] : c[k + 2] + m], rows[r[k + 3], c[k + 3] : c[k + 3] + m]
-        f, g = rows[r[k + 4], c[k + 4] : c[k + 4] + m], rows[r[k + 5], c[k + 5] : c[k + 5] + m]
-        _add6(out, a, b, d, e, f, g, weights[k:])
+        a, b, c = _u(v[k]) * t + s, _u(v[k + 1]) * t + s, _u(v[k + 2]) * t + s
+        d, e, f = _u(v[k + 3]) * t + s, _u(v[k + 4]) * t + s, _u(v[k + 5]) * t + s
+        _add6(out, flat, a, b, c, d, e, f, weights, k)
         k += 6
 
 
@@ -72,74 +77,75 @@ def padded_taps(count: int) -> int:
     return next(n for n in range(max(count, 4), count + 6) if n % 6 in (0, 4))
 
 
-@njit(**JIT)
-def gather(out: Any, row: Any, starts: Any, weights: Any) -> None:
-    """out[x] = sum over k of weights[k, x] * row[starts[x] + k], for ratios without a short period."""
+@njit(**KERNEL)
+def gather(out: Any, row: Any, starts: Any, weights: Any, first: int, last: int) -> None:
+    """out[x - first] = sum over k of weights[k, x] * row[starts[x] + k], for ratios without a short period."""
     wide_vectors()
-    taps, m = weights.shape[0], out.size
-    k = 0
-    out[:] = _f(0)
-    while k + 2 <= taps:
-        v, w = weights[k, :m], weights[k + 1, :m]
+    at = starts[first:last]
+    for i in range(at.size):
+        out[i] = _f(0)
+    for k in range(0, weights.shape[0], 2):
+        v, w = weights[k, first:last], weights[k + 1, first:last]
         a, b = row[k:], row[k + 1 :]
-        for i in range(m):
-            at = np.uint64(starts[i])
-            out[i] += v[i] * a[at] + w[i] * b[at]
-        k += 2
-    if k < taps:
-        v, a = weights[k, :m], row[k:]
-        for i in range(m):
-            out[i] += v[i] * a[np.uint64(starts[i])]
+        for i in range(at.size):
+            j = _u(at[i])
+            out[i] += v[i] * a[j] + w[i] * b[j]
 
 
-@njit(**JIT)
-def deal(rows: Any, row: Any) -> None:
-    """Deal `row` out to Q rows in turn: rows[q, i] = row[i * Q + q]."""
+@njit(**KERNEL)
+def deal(dealt: Any, row: Any, size: int, begin: int, end: int) -> None:
+    """Deal row[begin:end] out in turn to Q rows of `size`: dealt[q * size + i] = row[i * Q + q]."""
     wide_vectors()
-    q = rows.shape[0]
+    q = dealt.size // size
+    part = row[begin:end]
     if q == 2:
-        a, b = rows[0], rows[1]
-        for i in range(a.size):
-            a[i] = row[2 * i]
-            b[i] = row[2 * i + 1]
+        a, b = dealt[begin // 2 :], dealt[size + begin // 2 :]
+        for i in range(part.size // 2):
+            a[i] = part[2 * i]
+            b[i] = part[2 * i + 1]
     elif q == 3:
-        a, b, c = rows[0], rows[1], rows[2]
-        for i in range(a.size):
-            a[i] = row[3 * i]
-            b[i] = row[3 * i + 1]
-            c[i] = row[3 * i + 2]
+        a, b, c = dealt[begin // 3 :], dealt[size + begin // 3 :], dealt[2 * size + begin // 3 :]
+        for i in range(part.size // 3):
+            a[i] = part[3 * i]
+            b[i] = part[3 * i + 1]
+            c[i] = part[3 * i + 2]
     else:
         for j in range(q):
-            a, d = rows[j], row[j::q]
-            for i in range(a.size):
-                a[i] = d[i]
+            a = dealt[j * size + begin // q :]
+            for i in range(part.size // q):
+                a[i] = part[_u(i) * _u(q) + _u(j)]
 
 
-@njit(**JIT)
-def weave(out: Any, phases: Any) -> None:
-    """out[i * P + p] = phases[p, i]; the length of `out` is a multiple of P."""
+@njit(**KERNEL)
+def weave(out: Any, phases: Any, period: int, size: int) -> None:
+    """out[i * P + p] = phases[p * size + i] for i below `size`."""
     wide_vectors()
-    period = phases.shape[0]
-    m = out.size // period
+    a, b, c = phases, phases[size:], phases[2 * size :]
     if period == 2:
-        a, b = phases[0], phases[1]
-        for i in range(m):
+        for i in range(size):
             out[2 * i] = a[i]
             out[2 * i + 1] = b[i]
     elif period == 3:
-        a, b, c = phases[0], phases[1], phases[2]
-        for i in range(m):
+        for i in range(size):
             out[3 * i] = a[i]
             out[3 * i + 1] = b[i]
             out[3 * i + 2] = c[i]
     else:
         for p in range(period):
-            a, d = phases[p], out[p::period]
-            for i in range(m):
-                d[i] = a[i]
+            a = phases[p * size :]
+            for i in range(size):
+                out[_u(i) * _u(period) + _u(p)] = a[i]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
+def convert(row: Any, source: Any, offset: int) -> None:
+    """row[i] = source[offset + i]."""
+    wide_vectors()
+    for i in range(row.size):
+        row[i] = _f(source[_u(offset) + _u(i)])
+
+
+@njit(**KERNEL)
 def store(target: Any, row: Any, peak: Any) -> None:
     """`row` rounded (halves up), clipped to 0..peak, as integers."""
     wide_vectors()
@@ -148,13 +154,13 @@ def store(target: Any, row: Any, peak: Any) -> None:
         target[i] = np.int32(min(max(row[i] + half, zero), peak))
 
 
-@njit(**JIT)
-def double(out: Any, row: Any, w: Any) -> None:
+@njit(**KERNEL)
+def double(out: Any, row: Any, size: int, w: Any) -> None:
     """Both phases of doubling in one go: out[2i + p] = sum over k of w[p, k] * row[i + k], w[0, 6] being 0."""
     wide_vectors()
     v0, v1, v2, v3, v4, v5 = w[0, 0], w[0, 1], w[0, 2], w[0, 3], w[0, 4], w[0, 5]
     w0, w1, w2, w3, w4, w5, w6 = w[1, 0], w[1, 1], w[1, 2], w[1, 3], w[1, 4], w[1, 5], w[1, 6]
-    for i in range(out.size // 2):
+    for i in range(size):
         a, b, c, d, e, f, g = row[i], row[i + 1], row[i + 2], row[i + 3], row[i + 4], row[i + 5], row[i + 6]
         out[2 * i] = v0 * a + (v1 * b + (v2 * c + (v3 * d + (v4 * e + v5 * f))))
         out[2 * i + 1] = w0 * a + (w1 * b + (w2 * c + (w3 * d + (w4 * e + (w5 * f + w6 * g)))))

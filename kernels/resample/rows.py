@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from kernels.resample import loops
-from kernels.resample.columns import PLAIN, padded, fill, resample_row, span
+from kernels.resample.columns import PLAIN, fill, padded, resample_row, span
 from kernels.resample.loops import JIT, KERNEL
 from kernels.resample.vectors import wide_vectors
 from kernels.resample.weights import Axis, make_taps, mirrored
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from kernels.resample.filters import Filter
 
-# Columns of a strip of growing rows: the 7 float32 rows being summed take 29 KB of the first-level cache.
-STRIP: Final = 1024
+# Columns worked on at a time: the 7 float32 rows being summed take 29 KB of the first-level cache.
+_STRIP: Final = 1024
 # Samples from row to row of a strip; off the power of two so that rows do not share cache sets.
-_STRIDE: Final = STRIP + 16
-# Rows of a strip that are held: 64 take 266 KB of the second-level cache. More than any filter's taps.
+_STRIDE: Final = _STRIP + 16
+# Rows of a strip that are held: 64 take 266 KB of the second-level cache. More than any growing filter's taps.
 _HELD: Final = 64
 
 
@@ -65,92 +65,86 @@ def make_rows(axis: Axis, kernel: Filter, scale: float) -> Rows:
 
 
 @njit(**KERNEL)
-def sum_then_resample(source: Any, target: Any, first: int, last: int, rows: Any, columns: Any, peak: Any) -> None:
-    """Target rows `first` <= y < `last`, vertical pass first."""
-    wide_vectors()
+def sum_then_resample(
+    source: Any, pitch_in: int, target: Any, pitch_out: int, first: int, last: int, rows: Any, columns: Any, peak: Any
+) -> None:
+    """Target rows `first` <= y < `last`, vertical pass first. Planes are flat, their rows `pitch_*` samples apart."""
     width, left = columns.width_in, columns.pad_left
-    total = width + columns.pad_source.size
-    dealt = np.empty((max(columns.deal, 1), total // max(columns.deal, 1)), np.float32)
-    row = dealt[0] if columns.deal <= 1 else np.empty(total, np.float32)
+    dealt = np.empty(width + columns.pad_source.size, np.float32)
+    row = dealt if columns.deal <= 1 else np.empty_like(dealt)
     middle = row[left : left + width]
-    phases = np.empty((columns.period, -(-columns.width_out // columns.period)), np.float32)
-    out = np.empty(phases.size, np.float32)
-    no_shift = np.zeros(rows.source_of.shape[1], np.int64)
+    phases, out = np.empty(_STRIP, np.float32), np.empty(_STRIP, np.float32)
+    strip = _STRIP // columns.period * columns.period
     for y in range(first, last):
-        loops.sum_rows(middle, source, rows.source_of[y], no_shift, rows.weights[y % rows.weights.shape[0]])
+        at = y * pitch_out
+        loops.sum_parts(middle, source, rows.source_of[y], pitch_in, 0, rows.weights[y % rows.weights.shape[0]])
         if columns.deal == PLAIN:
-            loops.store(target[y, :width], middle, peak)
+            loops.store(target[at : at + width], middle, peak)
             continue
         for j in range(left):
             row[j] = middle[columns.pad_source[j]]
         for j in range(left, columns.pad_source.size):
             row[width + j] = middle[columns.pad_source[j]]
-        resample_row(out, row, dealt, phases, columns, 0, columns.width_out)
-        loops.store(target[y, : columns.width_out], out, peak)
+        for x in range(0, columns.width_out, strip):
+            end = min(x + strip, columns.width_out)
+            resample_row(out, row, dealt, phases, columns, x, end)
+            loops.store(target[at + x : at + end], out, peak)
 
 
 @njit(**KERNEL)
-def resample_then_sum(source: Any, target: Any, first: int, last: int, rows: Any, columns: Any, peak: Any) -> None:
-    """Target rows `first` <= y < `last`, horizontal pass first, strip by strip."""
-    total = columns.width_in + columns.pad_source.size
-    dealt = np.empty((max(columns.deal, 1), total // max(columns.deal, 1)), np.float32)
-    row = dealt[0] if columns.deal <= 1 else np.empty(total, np.float32)
-    phases = np.empty((columns.period, STRIP // columns.period), np.float32)
-    held = np.empty(_HELD * _STRIDE, np.float32)
-    strip = STRIP // columns.period * columns.period
+def resample_then_sum(
+    source: Any, pitch_in: int, target: Any, pitch_out: int, first: int, last: int, rows: Any, columns: Any, peak: Any
+) -> None:
+    """As `sum_then_resample`, horizontal pass first, strip by strip.
+
+    A strip's resampled rows lie one after another at a fixed stride, rows mirrored beyond the picture included,
+    so that sums of them have constant offsets.
+    """
+    dealt = np.empty(columns.width_in + columns.pad_source.size, np.float32)
+    row = dealt if columns.deal <= 1 else np.empty_like(dealt)
+    phases, total = np.empty(_STRIP, np.float32), np.empty(_STRIP, np.float32)
+    held, spare = np.empty(_HELD * _STRIDE, np.float32), np.empty(_STRIP, target.dtype)
+    strip = _STRIP // columns.period * columns.period
+    taps, period = rows.weights.shape[1], rows.weights.shape[0]
+    pairs = rows.pair_weights.size > 0
+    depth = 7 if pairs else taps + 1
     for x in range(0, columns.width_out, strip):
         end = min(x + strip, columns.width_out)
-        _strip(source, target, first, last, x, end, rows, columns, peak, row, dealt, phases, held)
-
-
-@njit(**JIT)
-def _strip(
-    source: Any, target: Any, first: int, last: int, x: int, end: int, rows: Any, columns: Any, peak: Any,
-    row: Any, dealt: Any, phases: Any, held: Any,
-) -> None:  # fmt: skip
-    wide_vectors()
-    begin_in, end_in = span(columns, x, end)
-    spare = np.empty(end - x, target.dtype)
-    total = np.empty(end - x, np.float32)
-    taps = rows.weights.shape[1]
-    period = rows.weights.shape[0]
-    depth = 7 if rows.pair_weights.size else taps + 1
-    top = filled = rows.starts[first]
-    for y in range(first, last, 2):
-        start = rows.starts[y]
-        if start + depth > top + _HELD:
-            for j in range((filled - start) * _STRIDE):
-                held[j] = held[j + (start - top) * _STRIDE]
-            top, filled = start, max(start, filled)
-        while filled < start + depth:
-            fill(row, source[_mirrored(filled, rows.height_in)], columns, begin_in, end_in)
-            out = held[(filled - top) * _STRIDE : (filled - top + 1) * _STRIDE]
-            if columns.deal == PLAIN:
-                for j in range(end - x):
-                    out[j] = row[x + j]
+        begin_in, end_in = span(columns, x, end)
+        top = filled = rows.starts[first]
+        for y in range(first, last, 2):
+            start = rows.starts[y]
+            if start + depth > top + _HELD:
+                _move(held, (start - top) * _STRIDE, (filled - start) * _STRIDE)
+                top, filled = start, max(start, filled)
+            while filled < start + depth:
+                folded = filled % (2 * rows.height_in)
+                fill(row, source, min(folded, 2 * rows.height_in - 1 - folded) * pitch_in, columns, begin_in, end_in)
+                out = held[(filled - top) * _STRIDE : (filled - top) * _STRIDE + _STRIP]
+                if columns.deal == PLAIN:
+                    loops.convert(out[: end - x], row, x)
+                else:
+                    resample_row(out, row, dealt, phases, columns, x, end)
+                filled += 1
+            other = min(y + 1, last - 1)
+            shift = rows.starts[other] - start
+            low = target[y * pitch_out + x : y * pitch_out + end]
+            high = target[other * pitch_out + x : other * pitch_out + end] if other > y else spare
+            part = held[(start - top) * _STRIDE :]
+            if pairs:
+                _pair(low, high, part, rows.pair_weights[0, y % period], rows.pair_weights[shift, other % period], peak)
             else:
-                resample_row(out, row, dealt, phases, columns, x, end)
-            filled += 1
-        other = min(y + 1, last - 1)
-        shift = rows.starts[other] - start
-        low = target[y, x:end]
-        high = target[other, x:end] if other > y else spare
-        at = (start - top) * _STRIDE
-        if rows.pair_weights.size:
-            v, w = rows.pair_weights[0, y % period], rows.pair_weights[shift, other % period]
-            _pair(low, high, held[at : at + 6 * _STRIDE + low.size], v, w, peak)
-        else:
-            for target_row, begin, phase in ((low, at, y), (high, at + shift * _STRIDE, other)):
-                _one(target_row, total, held[begin : begin + taps * _STRIDE], rows.weights[phase % period], peak)
+                _one(low, total, part, rows.weights[y % period], peak)
+                _one(high[: end - x], total, part[shift * _STRIDE :], rows.weights[other % period], peak)
 
 
 @njit(**JIT)
-def _mirrored(index: int, size: int) -> int:
-    folded = index % (2 * size)
-    return min(folded, 2 * size - 1 - folded)
+def _move(held: Any, by: int, size: int) -> None:
+    for i in range(size):
+        held[i] = held[i + by]
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _pair(low: Any, high: Any, rows: Any, v: Any, w: Any, peak: Any) -> None:
     """Two target rows from 7 held rows, of which the first target row does not use the last."""
     wide_vectors()
@@ -166,7 +160,7 @@ def _pair(low: Any, high: Any, rows: Any, v: Any, w: Any, peak: Any) -> None:
         high[i] = np.int32(min(max(q, zero), peak))
 
 
-@njit(**JIT)
+@njit(**KERNEL)
 def _one(target: Any, total: Any, rows: Any, weights: Any, peak: Any) -> None:
     """One target row from any number of held rows; `total` is work space."""
     wide_vectors()
@@ -175,7 +169,7 @@ def _one(target: Any, total: Any, rows: Any, weights: Any, peak: Any) -> None:
         total[i] = np.float32(0)
     for k in range(0, weights.size, 2):
         w0, w1 = weights[k], weights[k + 1]
-        part = rows[k * _STRIDE : (k + 1) * _STRIDE + m]
+        part = rows[k * _STRIDE :]
         for i in range(m):
             total[i] += w0 * part[i] + w1 * part[i + _STRIDE]
     loops.store(target, total, peak)
