@@ -89,8 +89,7 @@ def _check_page(html: Path) -> None:
 
 
 def _compare(a: Path, b: Path, span: _Span, display: ProgressDisplay, stop: threading.Event) -> Comparison:
-    from kernels.compare import compare_frames
-    from kernels.io.reader import open_video
+    from kernels.compare import compare as compare_videos
     from kernels.pipeline import Progress
 
     began = monotonic()
@@ -101,11 +100,7 @@ def _compare(a: Path, b: Path, span: _Span, display: ProgressDisplay, stop: thre
         count, elapsed_s = score.n + 1, max(monotonic() - began, 1e-9)
         display.show(Progress(phase="comparing", frames_out=count, fps=count / elapsed_s))
 
-    with (
-        open_video(a, start=span.start, duration=span.duration) as first,
-        open_video(b, start=span.start, duration=span.duration) as second,
-    ):
-        return compare_frames(first, second, on_frame=on_frame)
+    return compare_videos(a, b, start=span.start, duration=span.duration, on_frame=on_frame)
 
 
 def _write_page(html: Path, a: Path, b: Path, span: _Span, found: Comparison) -> None:

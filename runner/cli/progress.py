@@ -142,6 +142,7 @@ def _live_progress() -> LiveProgress:
         TextColumn("{task.fields[left]}"),
         console=Console(stderr=True),
         transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # printed lines go above the live one, but into a pipe as they are
     )
 
 
