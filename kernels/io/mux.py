@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import av
 
-from kernels.errors import OutputError
+from kernels.errors import InputError, OutputError
 from kernels.io.containers import container_of
 from kernels.io.sink import HeadSink
 
@@ -112,6 +112,10 @@ class Muxer:
         self.container.metadata.update(metadata)
         try:
             self.container.start_encoding()
+        except av.ArgumentError as error:
+            # The encoder's own stream is always sound: a copied one has parameters that make no sense.
+            message = f"a stream to be copied is too damaged for {self._rules.muxer}, which refuses its header"
+            raise InputError(f"{message}; try another container, or repair the input first") from error
         except av.FFmpegError as error:
             raise OutputError(f"the container header cannot be written: {error.strerror}") from error
 

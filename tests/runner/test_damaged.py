@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BATCH: Final = 8
 """Clips for one process: starting it costs more than a clip does."""
 
-CLIP_LIMIT_S: Final = 20
+CLIP_LIMIT_S: Final = 60
 """Longest a clip may take, on a busy machine too; sound ones of this size take a tenth of a second."""
 
 # Ending, video encoder, audio encoder.
