@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kernels.io.reader import open_video
 from kernels.io.still import WEBP_MAX_SIDE, encode_still, to_rgb
+from storage.local import LocalOutput
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -61,7 +62,8 @@ def write_file_report(
 ) -> None:
     """The page of `kernels.compare.compare(a, b, start, duration)`: reads the chosen frames again and writes it.
 
-    Raises `InputError` when a video cannot be read any more, `OSError` when the page cannot be written.
+    Raises `InputError` when a video cannot be read any more, `storage.errors.StorageError` when the page
+    cannot be written.
     """
     chosen = choose_frames(comparison)
     names = (a.name, b.name) if a.name != b.name else (str(a), str(b))
@@ -86,7 +88,8 @@ def write_report(
     """Write the page to `path`.
 
     `comparisons` maps the name of each curve to its comparison: one for `runner compare`, more to show
-    several versions against one reference. Raises `OSError` when the file cannot be written.
+    several versions against one reference. Raises
+    `storage.errors.StorageError` when the file cannot be written.
     """
     warnings = [f"{name}: {text}" for name, found in comparisons.items() for text in found.warnings]
     data = {
@@ -104,7 +107,8 @@ def write_report(
     }
     for name, value in fields.items():
         page = page.replace(f"{{{{{name}}}}}", value)
-    path.write_text(page, encoding="utf-8")
+    with LocalOutput(path, overwrite=True) as file:
+        file.write(page.encode())
 
 
 def _frames_at(

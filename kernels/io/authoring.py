@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
     from fractions import Fraction
+    from typing import BinaryIO
 
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
@@ -49,24 +50,25 @@ class ClipCodec:
 
 
 class ClipWriter:
-    """A clip being written; a context manager that finishes the file, whose container follows from its name.
+    """A clip being written into a file name, or a seekable file object; a context manager that finishes it.
 
-    Every frame's pts and duration are kept, so that any timing can be written. Methods raise `OutputError`
-    when the file cannot be written.
+    The container is `container`, else what the name says. Every frame's pts and duration are kept, so that any
+    timing can be written. Methods raise `OutputError` when the file cannot be written.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        target: str | os.PathLike[str] | BinaryIO,
         video_format: VideoFormat,
         *,
         time_base: Fraction,
         codec: ClipCodec,
         sound: Sound | None = None,
+        container: str | None = None,
     ) -> None:
-        self._path = path
+        self._name = getattr(target, "name", target)
         with self._translated():
-            self._container: OutputContainer = av.open(path, "w")
+            self._container: OutputContainer = av.open(target, "w", format=container)
             self._video = _add_video(self._container, video_format, time_base, codec)
             self._sound = _SoundTrack(self._container, sound) if sound is not None else None
 
@@ -95,7 +97,7 @@ class ClipWriter:
         try:
             yield
         except OSError as error:
-            raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
+            raise OutputError(f"cannot write {self._name}: {error.strerror or error}") from error
 
 
 def _add_video(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, cast
 
@@ -9,7 +10,7 @@ import av
 import numpy as np
 
 from kernels.color import Matrix
-from kernels.io.picture import to_av
+from kernels.io.picture import layout_of, planes_of, to_av
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -28,7 +29,7 @@ _KNOWN: Final = {
     Matrix.BT2020_NCL,
 }
 _ENCODERS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
-    "png": ("png", "rgb24", {}),
+    "png": ("png", "rgb24", {"compression_level": "9", "pred": "mixed"}),
     "webp": ("libwebp", "bgra", {"quality": "90", "compression_level": "2"}),
 }
 
@@ -46,6 +47,14 @@ def to_rgb(frame: Frame) -> NDArray[np.uint8]:
     picture.colorspace = int(color.matrix if color.matrix in _KNOWN else Matrix.SMPTE170M)
     picture.color_range = int(color.range)
     return np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
+
+
+def enlarged_by_player(frame: Frame, width: int, height: int) -> Frame:
+    """`frame` as a video player shows it at another size: libswscale's bilinear filter, nothing else."""
+    picture = to_av(frame.planes, frame.format)
+    resized = picture.reformat(width=width, height=height, interpolation="BILINEAR")
+    layout = layout_of(resized.format.name)
+    return frame.replace(planes=planes_of(resized, layout), format=replace(frame.format, width=width, height=height))
 
 
 def encode_still(rgb: NDArray[np.uint8], kind: str = "png") -> bytes:

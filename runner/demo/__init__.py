@@ -1,1 +1,5 @@
-"""The demo: a clip that is made, spoilt, restored and measured."""
+"""The demo: a clip that is drawn, spoilt, restored and measured."""
+
+from runner.demo.run import DemoResult, run_demo
+
+__all__ = ["DemoResult", "run_demo"]

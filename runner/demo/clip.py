@@ -17,18 +17,18 @@ from kernels.io.authoring import ClipCodec, ClipWriter, Sound
 from kernels.pixel_format import PIXEL_FORMATS
 from runner.demo.scene import Scene
 from runner.demo.sound import SAMPLE_RATE, draw_sound
+from storage.local import LocalOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
+    from typing import BinaryIO
 
     from numpy.typing import NDArray
 
 CHAIN: Final = "nlmeans=s=5.5:p=5:r=9,scale=iw*2:ih*2:flags=lanczos,cas=0.4"
 """Removes the noise while it is small, doubles the size, brings the edges back."""
-BASELINE: Final = "scale=iw*2:ih*2:flags=bilinear"
-"""What a player does with a small video."""
 
 TIME_BASE: Final = Fraction(1, 1000)
 # As phones record in the evening: mostly 25 a second, some frames held longer, a few in quick succession.
@@ -61,6 +61,11 @@ class DemoSettings:
             raise ValueError(f"demo clip {self.width}x{self.height}: width and height must be multiples of 4")
 
 
+def degraded_format(settings: DemoSettings) -> VideoFormat:
+    """What the degraded clip's frames are like, known before it is drawn."""
+    return _video_format(settings.width // 2, settings.height // 2)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoClip:
     """Where the two clips are, and the chain that restores the second."""
@@ -68,7 +73,6 @@ class DemoClip:
     original: Path
     degraded: Path
     chain: str = CHAIN
-    baseline: str = BASELINE
     frames: int
     duration_s: float
 
@@ -78,7 +82,8 @@ def make_demo_clip(
 ) -> DemoClip:
     """Write `original.mp4` and `degraded.mp4` into `directory`; equal settings draw equal pictures.
 
-    `on_frame(done, total)` is told of the progress. Raises `OutputError` when a file cannot be written.
+    `on_frame(done, total)` is told of the progress. Each file appears when it is complete. Raises
+    `storage.errors.StorageError` or `kernels.errors.OutputError` when one cannot be written.
     """
     settings = settings or DemoSettings()
     durations_ms = np.random.default_rng(settings.seed).choice(_DURATIONS_MS, settings.frames).tolist()
@@ -87,10 +92,12 @@ def make_demo_clip(
     sound = Sound(samples=draw_sound(duration_s, scene.ball.bounces_s), rate=SAMPLE_RATE)
     original, degraded = directory / "original.mp4", directory / "degraded.mp4"
     large = _video_format(settings.width, settings.height)
-    small = _video_format(settings.width // 2, settings.height // 2)
+    small = degraded_format(settings)
     with (
-        ClipWriter(original, large, time_base=TIME_BASE, codec=_ORIGINAL, sound=sound) as clean,
-        ClipWriter(degraded, small, time_base=TIME_BASE, codec=_DEGRADED, sound=sound) as spoilt,
+        LocalOutput(original, overwrite=True) as clean_file,
+        LocalOutput(degraded, overwrite=True) as spoilt_file,
+        _writer(clean_file, large, _ORIGINAL, sound) as clean,
+        _writer(spoilt_file, small, _DEGRADED, sound) as spoilt,
     ):
         for done, (large_frame, small_frame) in enumerate(_drawn_in_order(scene, settings, durations_ms), 1):
             clean.write(large_frame)
@@ -98,6 +105,10 @@ def make_demo_clip(
             if on_frame is not None:
                 on_frame(done, settings.frames)
     return DemoClip(original=original, degraded=degraded, frames=settings.frames, duration_s=duration_s)
+
+
+def _writer(file: BinaryIO, video_format: VideoFormat, codec: ClipCodec, sound: Sound) -> ClipWriter:
+    return ClipWriter(file, video_format, time_base=TIME_BASE, codec=codec, sound=sound, container="mp4")
 
 
 def _video_format(width: int, height: int) -> VideoFormat:
