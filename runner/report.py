@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from kernels.io.reader import open_video
 from kernels.io.still import WEBP_MAX_SIDE, encode_still, to_rgb
 from storage.local import LocalOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-    from fractions import Fraction
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from kernels.compare import Comparison, FrameScore
@@ -49,32 +47,6 @@ def choose_frames(comparison: Comparison) -> dict[int, str]:
     for label, score in (("first", comparison.scores[0]), *picks):
         labels.setdefault(score.n, []).append(label)
     return {n: f"{' and '.join(words)} frame" for n, words in labels.items()}
-
-
-def write_file_report(
-    path: Path,
-    a: Path,
-    b: Path,
-    comparison: Comparison,
-    *,
-    start: float | Fraction | None = None,
-    duration: float | Fraction | None = None,
-) -> None:
-    """The page of `kernels.compare.compare(a, b, start, duration)`: reads the chosen frames again and writes it.
-
-    Raises `InputError` when a video cannot be read any more, `storage.errors.StorageError` when the page
-    cannot be written.
-    """
-    chosen = choose_frames(comparison)
-    names = (a.name, b.name) if a.name != b.name else (str(a), str(b))
-    found = [_frames_at(video, chosen, start, duration) for video in (a, b)]
-    pictures = [
-        ReportPicture(label=label, n=n, frames={name: frames[n] for name, frames in zip(names, found, strict=True)})
-        for n, label in chosen.items()
-    ]
-    size = f"{comparison.width}x{comparison.height} {comparison.pixel_format}"
-    subtitle = f"{comparison.frames} frames, {size}; the curves show {names[0]} against {names[1]}"
-    write_report(path, {names[0]: comparison}, pictures, title=f"{names[0]} and {names[1]}", subtitle=subtitle)
 
 
 def write_report(
@@ -109,19 +81,6 @@ def write_report(
         page = page.replace(f"{{{{{name}}}}}", value)
     with LocalOutput(path, overwrite=True) as file:
         file.write(page.encode())
-
-
-def _frames_at(
-    video: Path, numbers: Collection[int], start: float | Fraction | None, duration: float | Fraction | None
-) -> dict[int, Frame]:
-    found = {}
-    with open_video(video, start=start, duration=duration) as reader:
-        for n, frame in enumerate(reader):
-            if n in numbers:
-                found[n] = frame
-                if len(found) == len(numbers):
-                    break
-    return found
 
 
 def _by_quality(score: FrameScore) -> tuple[float, float]:

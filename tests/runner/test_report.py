@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 from kernels.color import Color, Matrix, Range
-from kernels.compare import compare, compare_frames
+from kernels.compare import compare_frames
 from kernels.frame import Frame, VideoFormat
-from kernels.io.authoring import ClipCodec, ClipWriter
 from kernels.pixel_format import pixel_format
-from runner.report import ReportPicture, choose_frames, write_file_report, write_report
+from runner.report import ReportPicture, choose_frames, write_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,19 +145,3 @@ def test_equal_videos_have_a_page_too(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_report(path, {"x": comparison}, [], title="t")
     assert "<td>identical</td>" in path.read_text(encoding="utf-8")
-
-
-def test_page_of_two_files_shows_their_frames(tmp_path: Path) -> None:
-    paths = []
-    for name, noise in (("noisy.mkv", 1.0), ("clean.mkv", 0.0)):
-        frames = clip(1, noise)
-        paths.append(tmp_path / name)
-        codec = ClipCodec(name="ffv1", options={})
-        with ClipWriter(paths[-1], frames[0].format, time_base=frames[0].time_base, codec=codec) as writer:
-            for frame in frames:
-                writer.write(frame)
-    page = tmp_path / "report.html"
-    write_file_report(page, paths[0], paths[1], compare(*paths))
-    data = data_of(page.read_text(encoding="utf-8"))
-    assert [image["name"] for image in data["pictures"][1]["images"]] == ["noisy.mkv", "clean.mkv"]
-    assert data["pictures"][1]["n"] == 9
