@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -66,11 +67,11 @@ def _load_tile(
     values: NDArray[np.float32],
     top: int,
     left: int,
-    width: int,
-    height: int,
+    size: tuple[int, int],
     down_shift: np.int32,
 ) -> None:
     """Fill `samples` and `values` from the picture at (top, left), repeating its edges."""
+    width, height = size
     rows, columns = samples.shape
     inside_first = min(max(-left, 0), columns)
     inside_last = max(min(width - left, columns), inside_first)
@@ -90,7 +91,7 @@ def _load_tile(
             value[c] = np.float32(line[width - 1])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _add_squares(
     sums: NDArray[np.int32], samples: NDArray[np.int16], row: int, column: int, dy: int, dx: int, count: int
 ) -> None:
@@ -102,7 +103,7 @@ def _add_squares(
         sums[x] += difference * difference
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _slide_squares(
     sums: NDArray[np.int32], samples: NDArray[np.int16], row: int, old: int, column: int, dy: int, dx: int, count: int
 ) -> None:
@@ -114,35 +115,33 @@ def _slide_squares(
         sums[x] += enter * enter - leave * leave
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _window_sums(sums: NDArray[np.int32], size: int, pairs: NDArray[np.int32], total: NDArray[np.int32]) -> None:
-    """total[x] = sum of `size` (odd) consecutive `sums` from x on, mostly by sums of pairs."""
+    """total[x] = sum of `size` (odd) consecutive `sums` from x on, by sums of pairs."""
     count = len(sums) - size + 1
-    last = sums[size - 1 :]
     if size == 1:
         for x in range(count):
             total[x] = sums[x]
         return
-    following = sums[1:]
+    following, last = sums[1:], sums[size - 1 :]
     for x in range(count + size - 3):
         pairs[x] = sums[x] + following[x]
-    second, third = pairs[2:], pairs[4:]
-    if size == 3:
+    if size < 7:
+        done = 2
         for x in range(count):
             total[x] = pairs[x] + last[x]
-    elif size == 5:
-        for x in range(count):
-            total[x] = pairs[x] + second[x] + last[x]
     else:
+        done = 6
+        second, third = pairs[2:], pairs[4:]
         for x in range(count):
             total[x] = pairs[x] + second[x] + third[x] + last[x]
-        for k in range(6, size - 1, 2):
-            pair = pairs[k:]
-            for x in range(count):
-                total[x] += pair[x]
+    for k in range(done, size - 1, 2):
+        pair = pairs[k:]
+        for x in range(count):
+            total[x] += pair[x]
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _weigh(
     distance: NDArray[np.int32], weight: NDArray[np.float32], count: int, scale: np.float32, limit: np.int32
 ) -> None:
@@ -154,7 +153,7 @@ def _weigh(
         weight[x] = e * e if distance[x] <= limit else np.float32(0)
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+@njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _accumulate(
     weight: NDArray[np.float32],
     start: int,
@@ -178,7 +177,7 @@ def _accumulate(
 @njit(nogil=True, cache=True)
 def _average_row(
     y: int,
-    first_y: int,
+    starts: bool,  # noqa: FBT001 - Numba passes by position
     tile: tuple[int, int, int, int],
     width: int,
     dy: int,
@@ -197,8 +196,8 @@ def _average_row(
     """Add to the tile `(top, bottom, left, right)` what the offsets of row y to row y + dy and back bring.
 
     `samples` and `values` begin `patch + window` rows above and columns left of the tile. `sums[k]` holds the
-    squares of the k-th offset summed over the rows of a patch, from row to row since `first_y`: all offsets of a
-    row are done before the next row, so that what they touch stays near.
+    squares of the k-th offset summed over the rows of a patch; it slides from row to row, after the one that
+    `starts`. All offsets of a row are done before the next row, so that what they touch stays near.
     """
     top, bottom, left, right = tile
     margin = patch + window
@@ -213,7 +212,7 @@ def _average_row(
         count = last_x - first_x + 2 * patch
         column = first_x - left + window
         squares = sums[k, :count]
-        if y == first_y:
+        if starts:
             for x in range(count):
                 squares[x] = 0
             for j in range(row + window, row + window + 2 * patch + 1):
@@ -238,18 +237,16 @@ def _average_row(
             )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _store_tile(
     target: Plane,
     weighted: NDArray[np.float32],
     weights: NDArray[np.float32],
-    top: int,
-    left: int,
-    right: int,
-    bottom: int,
+    tile: tuple[int, int, int, int],
     gain: np.float32,
     peak: np.float32,
 ) -> None:
+    top, bottom, left, right = tile
     for y in range(top, bottom):
         out, numerator, denominator = target[y, left:right], weighted[y - top], weights[y - top]
         for x in range(len(out)):
@@ -258,63 +255,82 @@ def _store_tile(
 
 
 @njit(nogil=True, cache=True)
-def _denoise_rows(
-    source: Plane,
-    target: Plane,
+def _average_tile(
+    tile: tuple[int, int, int, int],
+    size: tuple[int, int],
     patch: int,
     window: int,
-    down_shift: np.int32,
+    samples: NDArray[np.int16],
+    values: NDArray[np.float32],
+    weighted: NDArray[np.float32],
+    weights: NDArray[np.float32],
     scale: np.float32,
     limit: np.int32,
-    gain: np.float32,
-    peak: np.float32,
-    width: int,
-    height: int,
-    first: int,
-    last: int,
 ) -> None:
-    """Rows `first <= y < last`. `patch` and `window` are radii; `scale` and `limit` as `_distance_scale` says."""
-    margin = patch + window
-    rows, columns = min(TILE_ROWS, last - first), min(TILE_COLUMNS, width)
-    samples = np.empty((rows + 2 * margin, columns + 2 * margin), np.int16)
-    values = np.empty(samples.shape, np.float32)
-    weighted = np.empty((rows, columns), np.float32)
-    weights = np.empty((rows, columns), np.float32)
-    sums = np.empty((2 * window + 1, columns + 2 * margin), np.int32)
-    work = np.empty((2, columns + 2 * margin), np.int32)
-    weight = np.empty(columns + 2 * margin, np.float32)
-    for top in range(first, last, TILE_ROWS):
-        bottom = min(top + TILE_ROWS, last)
-        for left in range(0, width, TILE_COLUMNS):
-            right = min(left + TILE_COLUMNS, width)
-            _load_tile(source, samples, values, top - margin, left - margin, width, height, down_shift)
-            for r in range(bottom - top):
-                own, own_weight, value = weighted[r], weights[r], values[r + margin, margin : margin + columns]
-                for c in range(columns):
-                    own[c] = value[c]
-                    own_weight[c] = ONE
-            for dy in range(window + 1):
-                first_y = max(top - dy, 0)
-                for y in range(first_y, min(bottom, height - dy)):
-                    _average_row(
-                        y,
-                        first_y,
-                        (top, bottom, left, right),
-                        width,
-                        dy,
-                        patch,
-                        window,
-                        samples,
-                        values,
-                        weighted,
-                        weights,
-                        sums,
-                        work,
-                        weight,
-                        scale,
-                        limit,
-                    )
-            _store_tile(target, weighted, weights, top, left, right, bottom, gain, peak)
+    """Add what all offsets but (0, 0) bring to the tile `(top, bottom, left, right)` of a picture of `size`."""
+    top, bottom = tile[0], tile[1]
+    width, height = size
+    columns = samples.shape[1]
+    sums = np.empty((2 * window + 1, columns), np.int32)
+    work = np.empty((2, columns), np.int32)
+    weight = np.empty(columns, np.float32)
+    for dy in range(window + 1):
+        first = max(top - dy, 0)
+        for y in range(first, min(bottom, height - dy)):
+            _average_row(
+                y,
+                y == first,
+                tile,
+                width,
+                dy,
+                patch,
+                window,
+                samples,
+                values,
+                weighted,
+                weights,
+                sums,
+                work,
+                weight,
+                scale,
+                limit,
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Denoiser:
+    """The kernel of one plane. Only loading and storing depend on the type of samples; the rest compiles once."""
+
+    width: int
+    height: int
+    patch: int
+    """Radius of a patch."""
+    window: int
+    """Radius of the research window."""
+    down_shift: np.int32
+    scale: np.float32
+    limit: np.int32
+    """The three of `_distance_scale`."""
+    gain: np.float32
+    peak: np.float32
+
+    def __call__(self, source: Plane, target: Plane, first: int, last: int) -> None:
+        margin = self.patch + self.window
+        rows, columns = min(TILE_ROWS, last - first), min(TILE_COLUMNS, self.width)
+        samples = np.empty((rows + 2 * margin, columns + 2 * margin), np.int16)
+        values = np.empty(samples.shape, np.float32)
+        weighted = np.empty((rows, columns), np.float32)
+        weights = np.empty((rows, columns), np.float32)
+        size = self.width, self.height
+        for top, left in product(range(first, last, TILE_ROWS), range(0, self.width, TILE_COLUMNS)):
+            tile = top, min(top + TILE_ROWS, last), left, min(left + TILE_COLUMNS, self.width)
+            _load_tile(source, samples, values, top - margin, left - margin, size, self.down_shift)
+            weighted[:] = values[margin : margin + rows, margin : margin + columns]
+            weights[:] = 1
+            _average_tile(
+                tile, size, self.patch, self.window, samples, values, weighted, weights, self.scale, self.limit
+            )
+            _store_tile(target, weighted, weights, tile, self.gain, self.peak)
 
 
 def _distance_scale(strength: float, patch: int, bits: int) -> tuple[int, float, int]:
@@ -345,15 +361,17 @@ def _cpu(
     if window == 0:
         return None
     down_shift, scale, limit = _distance_scale(params.s, patch, plane_in.bits)
-    numbers = (np.int32(down_shift), np.float32(scale), np.int32(limit))
-    gain = np.float32(2.0 ** (plane_out.bits - plane_in.bits))
-    peak = np.float32(plane_out.peak)
-    width, height = plane_in.width, plane_in.height
-
-    def kernel(source: Plane, target: Plane, first: int, last: int) -> None:
-        _denoise_rows(source, target, patch, window, *numbers, gain, peak, width, height, first, last)
-
-    return kernel
+    return _Denoiser(
+        width=plane_in.width,
+        height=plane_in.height,
+        patch=patch,
+        window=window,
+        down_shift=np.int32(down_shift),
+        scale=np.float32(scale),
+        limit=np.int32(limit),
+        gain=np.float32(2.0 ** (plane_out.bits - plane_in.bits)),
+        peak=np.float32(plane_out.peak),
+    )
 
 
 NLMEANS = Operation(
