@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from kernels.jit import njit
 from kernels.operation import Kind, Operation, PlaneFormat, RowsKernel, Tolerance
 from kernels.options import Params, option
 

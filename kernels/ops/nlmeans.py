@@ -19,8 +19,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numba import njit
 
+from kernels.jit import njit
 from kernels.operation import Kind, Operation, PlaneFormat, RowsKernel, Tolerance
 from kernels.options import Params, option
 

@@ -133,6 +133,7 @@ def _run_plane(
     types = [np.uint8 if each.bits <= 8 else np.uint16 for each in formats]
     padded = np.full((height, width + spare), np.iinfo(types[0]).max, types[0])
     padded[:, :width] = plane.astype(np.int32) << shift[0]
+    padded.flags.writeable = False  # as the executor hands planes over
     target = np.zeros((height, width + spare + 1), types[1])
     edges = [0, *bands, height]
     for first, last in pairwise(edges):
