@@ -192,13 +192,27 @@ class _Planner:
             return
         node = Node(step=step, source=self.current, target=target)
         if node.mixes:
-            self._resample_chroma(0, 0, self.current)
+            self._bring_chroma()
             self._append(step, self._with_subsampling(target, 0, 0))
         if target.pixel_format.family is Family.YUV and self.current.pixel_format.family is Family.YUV:
             w, h = target.pixel_format.log2_chroma_w, target.pixel_format.log2_chroma_h
             self._resample_chroma(w, h, target)
         if self.current != target:
             self._append(step, target)
+
+    def _bring_chroma(self) -> None:
+        """Chroma for every pixel, for a node that needs triplets.
+
+        Right after a conversion came down from it, that pass is dropped; halved chroma is brought up while it
+        is loaded; anything else gets a pass of its own.
+        """
+        last = self._nodes[-1] if self._nodes else None
+        if last is not None and last.step.position < 0 and not last.source.pixel_format.is_subsampled:
+            self._nodes.pop()
+            self.current = last.source
+        pixel = self.current.pixel_format
+        if (pixel.log2_chroma_w, pixel.log2_chroma_h) not in ((0, 0), (1, 0), (1, 1)):
+            self._resample_chroma(0, 0, self.current)
 
     def _resample_chroma(self, log2_w: int, log2_h: int, like: VideoFormat) -> None:
         """Bring chroma to the given subsampling, at the chroma location of `like`."""

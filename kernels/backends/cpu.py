@@ -136,6 +136,7 @@ class _PointwiseStage(_BoundStage):
         self._load = np.float32(1 / stage.source.pixel_format.peak)
         self._store = np.float32(stage.target.pixel_format.peak)
         self._dither = pointwise.bayer(DITHER_SIZE) if stage.dither else np.zeros((1, 1), np.float32)
+        self._chroma = pointwise.upsampling(stage.source) if stage.mixes else np.empty(0, np.float32)
         self._programs: dict[int | None, Any] = {}
         passed = set()
         components = [None] if stage.mixes else range(stage.target.pixel_format.plane_count)
@@ -166,9 +167,9 @@ class _PointwiseStage(_BoundStage):
         self, program: Any, sources: tuple[Plane, ...], targets: tuple[Plane, ...], width: int, n: int
     ) -> tuple[Rows, int]:
         def rows(first: int, last: int) -> None:
-            pointwise.run_rows(
-                sources, targets, self._load, self._store, self._store, *program, self._dither, width, n, first, last
-            )
+            factors = (self._load, self._store, self._store)
+            patterns = (self._dither, self._chroma)
+            pointwise.run_rows(sources, targets, *factors, *program, *patterns, width, n, first, last)
 
         return rows, targets[0].shape[0]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kernels.jit import njit
 
 from kernels.operation import Kind, Operation, Tolerance
@@ -26,7 +28,7 @@ def mirror_rows(source, target, width, first, last):  # type: ignore[no-untyped-
     for y in range(first, last):
         row, out = source[y], target[y]
         for x in range(width):
-            out[x] = row[width - 1 - x]
+            out[x] = row[np.uint64(width - 1 - x)]  # unsigned: no check for negative indices, so it vectorises
 
 
 def _output(params: HFlip, source: VideoFormat) -> VideoFormat:

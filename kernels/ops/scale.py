@@ -220,4 +220,5 @@ SCALE: Final = Operation(
     ),
     cpu=_cpu,
     output=output_format,
+    skips_unchanged=True,
 )

@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 
 from kernels.resample import loops
-from kernels.resample.loops import JIT
+from kernels.resample.loops import KERNEL
+from kernels.resample.vectors import wide_vectors
 from kernels.resample.weights import Axis, Taps, make_taps, mirrored
 
 if TYPE_CHECKING:
@@ -108,20 +109,7 @@ def _double_weights(taps: Taps) -> NDArray[np.float64]:
     return weights
 
 
-@njit(**JIT)
-def fill(row: Any, source: Any, offset: int, columns: Any, first: int, last: int) -> None:
-    """Padded columns `first` <= j < `last` of `row` from the row that begins at source[offset]."""
-    left = columns.pad_left
-    right = left + columns.width_in
-    for j in range(first, min(left, last)):
-        row[j] = source[offset + columns.pad_source[j]]
-    begin, end = max(first, left), min(last, right)
-    loops.convert(row[begin:end], source, offset + begin - left)
-    for j in range(max(first, right), last):
-        row[j] = source[offset + columns.pad_source[j - columns.width_in]]
-
-
-@njit(**JIT)
+@njit(**KERNEL)
 def span(columns: Any, first: int, last: int) -> tuple[int, int]:
     """The padded columns that whole periods from target column `first` to past `last` read, in whole deals."""
     step = max(columns.deal, 1)
@@ -130,27 +118,45 @@ def span(columns: Any, first: int, last: int) -> tuple[int, int]:
     return columns.starts[first] // step * step, min(-(-end // step) * step, total)
 
 
-@njit(**JIT)
-def resample_row(out: Any, row: Any, dealt: Any, phases: Any, columns: Any, first: int, last: int) -> None:
-    """Target columns `first` <= x < `last` into `out`, rounded up to whole periods; `first` starts a period.
+@njit(**KERNEL)
+def fill(
+    row: Any, source: Any, offset: int, left: int, width: int, pad_source: Any, first: int, last: int
+) -> None:  # fmt: skip
+    """Padded columns `first` <= j < `last` of `row` from the row that begins at source[offset]."""
+    wide_vectors()
+    for j in range(first, min(left, last)):
+        row[j] = source[offset + pad_source[j]]
+    begin, end = max(first, left), min(last, left + width)
+    loops.convert(row, begin, end - begin, source, offset + begin - left)
+    for j in range(max(first, left + width), last):
+        row[j] = source[offset + pad_source[j - width]]
 
-    `row` is the padded row, filled over `span`. Work space: `dealt`, as long as the padded row (and the same
-    memory where Q is 1), and `phases`, as long as `out`.
+
+@njit(**KERNEL)
+def resample_row(
+    out: Any, at: int, row: Any, dealt: Any, phases: Any, first: int, last: int, begin: int, end: int,
+    period: int, deal: int, doubles: bool, begins: Any, starts: Any, weights: Any,
+) -> None:  # fmt: skip
+    """Target columns `first` <= x < `last`, rounded up to whole periods, into out[at:]; `first` starts a period.
+
+    `row` is the padded row, filled from `begin` to `end` (see `span`). Work space: `dealt`, as long as the
+    padded row (and the same memory where Q is 1), and `phases`, as long as the stretch of columns.
     """
-    period, deal = columns.period, columns.deal
-    at = first // period
+    wide_vectors()
+    shift = first // period
     size = (last - first + period - 1) // period
-    if deal == GATHER:
-        loops.gather(out, row, columns.starts, columns.weights, first, last)
-    elif columns.doubles:
-        loops.double(out, row[columns.begins[0, 0] + at :], size, columns.weights)
+    if deal == PLAIN:
+        loops.convert(out, at, last - first, row, first)
+    elif deal == GATHER:
+        loops.gather(out, at, row, starts, weights, first, last)
+    elif doubles:
+        loops.double(out, at, size, row, begins[0, 0] + shift, weights)
     else:
         if deal > 1:
-            begin, end = span(columns, first, last)
-            loops.deal(dealt, row, dealt.size // deal, begin, end)
-        sums = out if period == 1 else phases
-        for p in range(period):
-            part = sums[p * size : (p + 1) * size]
-            loops.sum_parts(part, dealt, columns.begins[p], 1, at, columns.weights[p])
-        if period > 1:
-            loops.weave(out, phases, period, size)
+            loops.deal(dealt, row, deal, begin, end)
+        if period == 1:
+            loops.sum_parts(out, at, size, dealt, begins, 0, 1, shift, weights, 0)
+        else:
+            for p in range(period):
+                loops.sum_parts(phases, p * size, size, dealt, begins, p, 1, shift, weights, p)
+            loops.weave(out, at, phases, period, size)

@@ -1,4 +1,6 @@
-"""The inner loops of resampling, on contiguous 1-D arrays so that they vectorise.
+"""The inner loops of resampling, on flat arrays and offsets into them.
+
+No views are cut: making one costs two locked counts of references, as much as twenty samples of work.
 
 Sums are in float32; sources may be uint8, uint16 or float32. No loop has more than eight arrays at distances
 unknown to the compiler: with more, LLVM gives up checking that they do not overlap and stays scalar.
@@ -16,8 +18,6 @@ from kernels.resample.vectors import wide_vectors
 # Relaxed float rules that let LLVM fuse multiply and add and use plain min and max; no value here is NaN or
 # infinite.
 KERNEL: Final[dict[str, Any]] = {"nogil": True, "cache": True, "fastmath": {"contract", "nnan", "ninf", "nsz"}}
-# Parts are put into the kernel that calls them before LLVM sees them: compiled once instead of once a level.
-JIT: Final[dict[str, Any]] = KERNEL | {"inline": "always"}
 
 _f = np.float32
 # Offsets are unsigned so that Numba does not look for negative ones, which would stop vectorising.
@@ -25,50 +25,60 @@ _u = np.uint64
 
 
 @njit(**KERNEL)
-def _set4(out: Any, flat: Any, a: Any, b: Any, c: Any, d: Any, w: Any) -> None:
+def _set4(out: Any, o: Any, size: int, flat: Any, a: Any, b: Any, c: Any, d: Any, w: Any, p: int) -> None:
     wide_vectors()
-    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
-    for i in range(out.size):
+    w0, w1, w2, w3 = w[p, 0], w[p, 1], w[p, 2], w[p, 3]
+    for i in range(size):
         j = _u(i)
-        out[i] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + w3 * _f(flat[d + j])))
+        out[o + j] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + w3 * _f(flat[d + j])))
 
 
 @njit(**KERNEL)
-def _set6(out: Any, flat: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any) -> None:
+def _set6(
+    out: Any, o: Any, size: int, flat: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any, p: int
+) -> None:  # fmt: skip
     wide_vectors()
-    w0, w1, w2, w3, w4, w5 = w[0], w[1], w[2], w[3], w[4], w[5]
-    for i in range(out.size):
+    w0, w1, w2, w3, w4, w5 = w[p, 0], w[p, 1], w[p, 2], w[p, 3], w[p, 4], w[p, 5]
+    for i in range(size):
         j = _u(i)
         far = w3 * _f(flat[d + j]) + (w4 * _f(flat[e + j]) + w5 * _f(flat[f + j]))
-        out[i] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + far))
+        out[o + j] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + far))
 
 
 @njit(**KERNEL)
-def _add6(out: Any, flat: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any, k: int) -> None:
+def _add6(
+    out: Any, o: Any, size: int, flat: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any, p: int, k: int
+) -> None:  # fmt: skip
     wide_vectors()
-    w0, w1, w2, w3, w4, w5 = w[k], w[k + 1], w[k + 2], w[k + 3], w[k + 4], w[k + 5]
-    for i in range(out.size):
+    w0, w1, w2, w3, w4, w5 = w[p, k], w[p, k + 1], w[p, k + 2], w[p, k + 3], w[p, k + 4], w[p, k + 5]
+    for i in range(size):
         j = _u(i)
-        far = w3 * _f(flat[d + j]) + (w4 * _f(flat[e + j]) + (w5 * _f(flat[f + j]) + out[i]))
-        out[i] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + far))
+        far = w3 * _f(flat[d + j]) + (w4 * _f(flat[e + j]) + (w5 * _f(flat[f + j]) + out[o + j]))
+        out[o + j] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + far))
 
 
-@njit(**JIT)
-def sum_parts(out: Any, flat: Any, begins: Any, scale: int, shift: int, weights: Any) -> None:
-    """out[i] = sum over k of weights[k] * flat[begins[k] * scale + shift + i]; taps as `padded_taps` has them."""
-    n, v = weights.size, begins
-    t, s = _u(scale), _u(shift)
-    a, b, c, d = _u(v[0]) * t + s, _u(v[1]) * t + s, _u(v[2]) * t + s, _u(v[3]) * t + s
+@njit(**KERNEL)
+def sum_parts(
+    out: Any, at: int, size: int, flat: Any, begins: Any, row: int, scale: int, shift: int, weights: Any, p: int
+) -> None:  # fmt: skip
+    """out[at + i] = sum over k of weights[p, k] * flat[begins[row, k] * scale + shift + i] for i below `size`.
+
+    The number of taps is one that `padded_taps` gives.
+    """
+    wide_vectors()
+    n, v, r = weights.shape[1], begins, row
+    t, s, o = _u(scale), _u(shift), _u(at)
+    a, b, c, d = _u(v[r, 0]) * t + s, _u(v[r, 1]) * t + s, _u(v[r, 2]) * t + s, _u(v[r, 3]) * t + s
     k = 4
     if n % 6 == 4:
-        _set4(out, flat, a, b, c, d, weights)
+        _set4(out, o, size, flat, a, b, c, d, weights, p)
     else:
-        _set6(out, flat, a, b, c, d, _u(v[4]) * t + s, _u(v[5]) * t + s, weights)
+        _set6(out, o, size, flat, a, b, c, d, _u(v[r, 4]) * t + s, _u(v[r, 5]) * t + s, weights, p)
         k = 6
     while k < n:
-        a, b, c = _u(v[k]) * t + s, _u(v[k + 1]) * t + s, _u(v[k + 2]) * t + s
-        d, e, f = _u(v[k + 3]) * t + s, _u(v[k + 4]) * t + s, _u(v[k + 5]) * t + s
-        _add6(out, flat, a, b, c, d, e, f, weights, k)
+        a, b, c = _u(v[r, k]) * t + s, _u(v[r, k + 1]) * t + s, _u(v[r, k + 2]) * t + s
+        d, e, f = _u(v[r, k + 3]) * t + s, _u(v[r, k + 4]) * t + s, _u(v[r, k + 5]) * t + s
+        _add6(out, o, size, flat, a, b, c, d, e, f, weights, p, k)
         k += 6
 
 
@@ -78,89 +88,89 @@ def padded_taps(count: int) -> int:
 
 
 @njit(**KERNEL)
-def gather(out: Any, row: Any, starts: Any, weights: Any, first: int, last: int) -> None:
-    """out[x - first] = sum over k of weights[k, x] * row[starts[x] + k], for ratios without a short period."""
+def gather(out: Any, at: int, row: Any, starts: Any, weights: Any, first: int, last: int) -> None:
+    """out[at + x - first] = sum over k of weights[k, x] * row[starts[x] + k], for long periods."""
     wide_vectors()
-    at = starts[first:last]
-    for i in range(at.size):
-        out[i] = _f(0)
+    o = _u(at)
+    for i in range(last - first):
+        out[o + _u(i)] = _f(0)
     for k in range(0, weights.shape[0], 2):
-        v, w = weights[k, first:last], weights[k + 1, first:last]
-        a, b = row[k:], row[k + 1 :]
-        for i in range(at.size):
-            j = _u(at[i])
-            out[i] += v[i] * a[j] + w[i] * b[j]
+        for i in range(last - first):
+            x = _u(first) + _u(i)
+            j = _u(starts[x]) + _u(k)
+            out[o + _u(i)] += weights[_u(k), x] * row[j] + weights[_u(k) + _u(1), x] * row[j + _u(1)]
 
 
 @njit(**KERNEL)
-def deal(dealt: Any, row: Any, size: int, begin: int, end: int) -> None:
-    """Deal row[begin:end] out in turn to Q rows of `size`: dealt[q * size + i] = row[i * Q + q]."""
+def deal(dealt: Any, row: Any, q: int, begin: int, end: int) -> None:
+    """Deal row[begin:end] out in turn to Q rows: dealt[j * (row.size / Q) + i] = row[i * Q + j]."""
     wide_vectors()
-    q = dealt.size // size
-    part = row[begin:end]
+    size = _u(dealt.size // q)
+    first, count = _u(begin // q), end // q - begin // q
     if q == 2:
-        a, b = dealt[begin // 2 :], dealt[size + begin // 2 :]
-        for i in range(part.size // 2):
-            a[i] = part[2 * i]
-            b[i] = part[2 * i + 1]
+        for i in range(count):
+            j = first + _u(i)
+            dealt[j] = row[_u(2) * j]
+            dealt[size + j] = row[_u(2) * j + _u(1)]
     elif q == 3:
-        a, b, c = dealt[begin // 3 :], dealt[size + begin // 3 :], dealt[2 * size + begin // 3 :]
-        for i in range(part.size // 3):
-            a[i] = part[3 * i]
-            b[i] = part[3 * i + 1]
-            c[i] = part[3 * i + 2]
+        for i in range(count):
+            j = first + _u(i)
+            dealt[j] = row[_u(3) * j]
+            dealt[size + j] = row[_u(3) * j + _u(1)]
+            dealt[_u(2) * size + j] = row[_u(3) * j + _u(2)]
     else:
-        for j in range(q):
-            a = dealt[j * size + begin // q :]
-            for i in range(part.size // q):
-                a[i] = part[_u(i) * _u(q) + _u(j)]
+        for r in range(q):
+            for i in range(count):
+                j = first + _u(i)
+                dealt[_u(r) * size + j] = row[_u(q) * j + _u(r)]
 
 
 @njit(**KERNEL)
-def weave(out: Any, phases: Any, period: int, size: int) -> None:
-    """out[i * P + p] = phases[p * size + i] for i below `size`."""
+def weave(out: Any, at: int, phases: Any, period: int, size: int) -> None:
+    """out[at + i * P + p] = phases[p * size + i] for i below `size`."""
     wide_vectors()
-    a, b, c = phases, phases[size:], phases[2 * size :]
+    o, m = _u(at), _u(size)
     if period == 2:
         for i in range(size):
-            out[2 * i] = a[i]
-            out[2 * i + 1] = b[i]
+            out[o + _u(2) * _u(i)] = phases[_u(i)]
+            out[o + _u(2) * _u(i) + _u(1)] = phases[m + _u(i)]
     elif period == 3:
         for i in range(size):
-            out[3 * i] = a[i]
-            out[3 * i + 1] = b[i]
-            out[3 * i + 2] = c[i]
+            out[o + _u(3) * _u(i)] = phases[_u(i)]
+            out[o + _u(3) * _u(i) + _u(1)] = phases[m + _u(i)]
+            out[o + _u(3) * _u(i) + _u(2)] = phases[_u(2) * m + _u(i)]
     else:
         for p in range(period):
-            a = phases[p * size :]
             for i in range(size):
-                out[_u(i) * _u(period) + _u(p)] = a[i]
+                out[o + _u(period) * _u(i) + _u(p)] = phases[_u(p) * m + _u(i)]
 
 
 @njit(**KERNEL)
-def convert(row: Any, source: Any, offset: int) -> None:
-    """row[i] = source[offset + i]."""
+def convert(row: Any, at: int, size: int, source: Any, offset: int) -> None:
+    """row[at + i] = source[offset + i] for i below `size`."""
     wide_vectors()
-    for i in range(row.size):
-        row[i] = _f(source[_u(offset) + _u(i)])
+    for i in range(size):
+        row[_u(at) + _u(i)] = _f(source[_u(offset) + _u(i)])
 
 
 @njit(**KERNEL)
-def store(target: Any, row: Any, peak: Any) -> None:
-    """`row` rounded (halves up), clipped to 0..peak, as integers."""
+def store(target: Any, at: int, size: int, row: Any, offset: int, peak: Any) -> None:
+    """target[at + i] = row[offset + i] rounded (halves up) and clipped to 0..peak, for i below `size`."""
     wide_vectors()
     zero, half = _f(0), _f(0.5)
-    for i in range(target.size):
-        target[i] = np.int32(min(max(row[i] + half, zero), peak))
+    for i in range(size):
+        target[_u(at) + _u(i)] = np.int32(min(max(row[_u(offset) + _u(i)] + half, zero), peak))
 
 
 @njit(**KERNEL)
-def double(out: Any, row: Any, size: int, w: Any) -> None:
-    """Both phases of doubling in one go: out[2i + p] = sum over k of w[p, k] * row[i + k], w[0, 6] being 0."""
+def double(out: Any, at: int, size: int, row: Any, offset: int, w: Any) -> None:
+    """Both phases of doubling: out[at + 2i + p] = sum over k of w[p, k] * row[offset + i + k], w[0, 6] being 0."""
     wide_vectors()
     v0, v1, v2, v3, v4, v5 = w[0, 0], w[0, 1], w[0, 2], w[0, 3], w[0, 4], w[0, 5]
     w0, w1, w2, w3, w4, w5, w6 = w[1, 0], w[1, 1], w[1, 2], w[1, 3], w[1, 4], w[1, 5], w[1, 6]
     for i in range(size):
-        a, b, c, d, e, f, g = row[i], row[i + 1], row[i + 2], row[i + 3], row[i + 4], row[i + 5], row[i + 6]
-        out[2 * i] = v0 * a + (v1 * b + (v2 * c + (v3 * d + (v4 * e + v5 * f))))
-        out[2 * i + 1] = w0 * a + (w1 * b + (w2 * c + (w3 * d + (w4 * e + (w5 * f + w6 * g)))))
+        j, o = _u(offset) + _u(i), _u(at) + _u(2) * _u(i)
+        a, b, c, d = row[j], row[j + _u(1)], row[j + _u(2)], row[j + _u(3)]
+        e, f, g = row[j + _u(4)], row[j + _u(5)], row[j + _u(6)]
+        out[o] = v0 * a + (v1 * b + (v2 * c + (v3 * d + (v4 * e + v5 * f))))
+        out[o + _u(1)] = w0 * a + (w1 * b + (w2 * c + (w3 * d + (w4 * e + (w5 * f + w6 * g)))))

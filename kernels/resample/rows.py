@@ -14,7 +14,7 @@ from numba import njit
 
 from kernels.resample import loops
 from kernels.resample.columns import PLAIN, fill, padded, resample_row, span
-from kernels.resample.loops import JIT, KERNEL
+from kernels.resample.loops import KERNEL
 from kernels.resample.vectors import wide_vectors
 from kernels.resample.weights import Axis, make_taps, mirrored
 
@@ -29,6 +29,8 @@ _STRIP: Final = 1024
 _STRIDE: Final = _STRIP + 16
 # Rows of a strip that are held: 64 take 266 KB of the second-level cache. More than any growing filter's taps.
 _HELD: Final = 64
+
+_u = np.uint64
 
 
 class Rows(NamedTuple):
@@ -69,26 +71,31 @@ def sum_then_resample(
     source: Any, pitch_in: int, target: Any, pitch_out: int, first: int, last: int, rows: Any, columns: Any, peak: Any
 ) -> None:
     """Target rows `first` <= y < `last`, vertical pass first. Planes are flat, their rows `pitch_*` samples apart."""
-    width, left = columns.width_in, columns.pad_left
-    dealt = np.empty(width + columns.pad_source.size, np.float32)
-    row = dealt if columns.deal <= 1 else np.empty_like(dealt)
-    middle = row[left : left + width]
+    wide_vectors()
+    width, left, pad_source = columns.width_in, columns.pad_left, columns.pad_source
+    period, deal, doubles = columns.period, columns.deal, columns.doubles
+    begins, starts, weights = columns.begins, columns.starts, columns.weights
+    source_of, row_weights = rows.source_of, rows.weights
+    dealt = np.empty(width + pad_source.size, np.float32)
+    row = dealt if deal <= 1 else np.empty_like(dealt)
     phases, out = np.empty(_STRIP, np.float32), np.empty(_STRIP, np.float32)
-    strip = _STRIP // columns.period * columns.period
+    strip = _STRIP // period * period
     for y in range(first, last):
-        at = y * pitch_out
-        loops.sum_parts(middle, source, rows.source_of[y], pitch_in, 0, rows.weights[y % rows.weights.shape[0]])
-        if columns.deal == PLAIN:
-            loops.store(target[at : at + width], middle, peak)
+        loops.sum_parts(row, left, width, source, source_of, y, pitch_in, 0, row_weights, y % row_weights.shape[0])
+        if deal == PLAIN:
+            loops.store(target, y * pitch_out, width, row, 0, peak)
             continue
         for j in range(left):
-            row[j] = middle[columns.pad_source[j]]
-        for j in range(left, columns.pad_source.size):
-            row[width + j] = middle[columns.pad_source[j]]
+            row[j] = row[left + pad_source[j]]
+        for j in range(left, pad_source.size):
+            row[width + j] = row[left + pad_source[j]]
         for x in range(0, columns.width_out, strip):
             end = min(x + strip, columns.width_out)
-            resample_row(out, row, dealt, phases, columns, x, end)
-            loops.store(target[at + x : at + end], out, peak)
+            begin_in, end_in = span(columns, x, end)
+            resample_row(
+                out, 0, row, dealt, phases, x, end, begin_in, end_in, period, deal, doubles, begins, starts, weights
+            )
+            loops.store(target, y * pitch_out + x, end - x, out, 0, peak)
 
 
 @njit(**KERNEL)
@@ -100,76 +107,106 @@ def resample_then_sum(
     A strip's resampled rows lie one after another at a fixed stride, rows mirrored beyond the picture included,
     so that sums of them have constant offsets.
     """
+    wide_vectors()
     dealt = np.empty(columns.width_in + columns.pad_source.size, np.float32)
     row = dealt if columns.deal <= 1 else np.empty_like(dealt)
-    phases, total = np.empty(_STRIP, np.float32), np.empty(_STRIP, np.float32)
-    held, spare = np.empty(_HELD * _STRIDE, np.float32), np.empty(_STRIP, target.dtype)
+    phases, held = np.empty(_STRIP, np.float32), np.empty(_HELD * _STRIDE, np.float32)
     strip = _STRIP // columns.period * columns.period
-    taps, period = rows.weights.shape[1], rows.weights.shape[0]
+    starts = rows.starts
     pairs = rows.pair_weights.size > 0
-    depth = 7 if pairs else taps + 1
+    depth = 7 if pairs else rows.weights.shape[1] + 1
     for x in range(0, columns.width_out, strip):
         end = min(x + strip, columns.width_out)
-        begin_in, end_in = span(columns, x, end)
-        top = filled = rows.starts[first]
-        for y in range(first, last, 2):
-            start = rows.starts[y]
-            if start + depth > top + _HELD:
-                _move(held, (start - top) * _STRIDE, (filled - start) * _STRIDE)
-                top, filled = start, max(start, filled)
-            while filled < start + depth:
-                folded = filled % (2 * rows.height_in)
-                fill(row, source, min(folded, 2 * rows.height_in - 1 - folded) * pitch_in, columns, begin_in, end_in)
-                out = held[(filled - top) * _STRIDE : (filled - top) * _STRIDE + _STRIP]
-                if columns.deal == PLAIN:
-                    loops.convert(out[: end - x], row, x)
-                else:
-                    resample_row(out, row, dealt, phases, columns, x, end)
-                filled += 1
-            other = min(y + 1, last - 1)
-            shift = rows.starts[other] - start
-            low = target[y * pitch_out + x : y * pitch_out + end]
-            high = target[other * pitch_out + x : other * pitch_out + end] if other > y else spare
-            part = held[(start - top) * _STRIDE :]
+        y = first
+        top = filled = starts[first]
+        while y < last:
+            for j in range((filled - starts[y]) * _STRIDE):
+                held[j] = held[j + (starts[y] - top) * _STRIDE]
+            top, filled = starts[y], max(filled, starts[y])
+            stop = y + 1
+            while stop < last and starts[stop] + depth <= top + _HELD:
+                stop += 1
+            need = starts[stop - 1] + depth
+            _hold(held, top, filled, need, source, pitch_in, rows.height_in, columns, x, end, row, dealt, phases)
+            filled = need
+            at = pitch_out * y + x
             if pairs:
-                _pair(low, high, part, rows.pair_weights[0, y % period], rows.pair_weights[shift, other % period], peak)
+                _sum_pairs(target, at, pitch_out, end - x, y, stop, held, top, starts, rows.pair_weights, peak)
             else:
-                _one(low, total, part, rows.weights[y % period], peak)
-                _one(high[: end - x], total, part[shift * _STRIDE :], rows.weights[other % period], peak)
-
-
-@njit(**JIT)
-def _move(held: Any, by: int, size: int) -> None:
-    for i in range(size):
-        held[i] = held[i + by]
+                _sum_any(target, at, pitch_out, end - x, y, stop, held, top, starts, rows.weights, peak, phases)
+            y = stop
 
 
 @njit(**KERNEL)
-def _pair(low: Any, high: Any, rows: Any, v: Any, w: Any, peak: Any) -> None:
+def _hold(
+    held: Any, top: int, first: int, last: int, source: Any, pitch: int, height: int, columns: Any, x: int, end: int,
+    row: Any, dealt: Any, phases: Any,
+) -> None:  # fmt: skip
+    """Resample columns `x` to `end` of source rows `first` to `last` into the held rows, of which row 0 is `top`."""
+    wide_vectors()
+    left, width, pad_source = columns.pad_left, columns.width_in, columns.pad_source
+    period, deal, doubles = columns.period, columns.deal, columns.doubles
+    begins, starts, weights = columns.begins, columns.starts, columns.weights
+    begin_in, end_in = span(columns, x, end)
+    for s in range(first, last):
+        folded = s % (2 * height)
+        fill(row, source, min(folded, 2 * height - 1 - folded) * pitch, left, width, pad_source, begin_in, end_in)
+        at = (s - top) * _STRIDE
+        resample_row(
+            held, at, row, dealt, phases, x, end, begin_in, end_in, period, deal, doubles, begins, starts, weights
+        )
+
+
+@njit(**KERNEL)
+def _sum_pairs(
+    target: Any, at: int, pitch: int, size: int, first: int, last: int, held: Any, top: int, starts: Any,
+    weights: Any, peak: Any,
+) -> None:  # fmt: skip
+    """Target rows `first` to `last`, the first at target[at:], two at a time; an odd last one is done twice."""
+    wide_vectors()
+    period = weights.shape[1]
+    for y in range(first, last, 2):
+        other = min(y + 1, last - 1)
+        begin = (starts[y] - top) * _STRIDE
+        low, high = at + (y - first) * pitch, at + (other - first) * pitch
+        _pair(target, low, high, size, held, begin, weights, y % period, starts[other] - starts[y], other % period, peak)
+
+
+@njit(**KERNEL)
+def _pair(
+    target: Any, low: int, high: int, size: int, held: Any, begin: int, weights: Any, p: int, s: int, q: int, peak: Any
+) -> None:  # fmt: skip
     """Two target rows from 7 held rows, of which the first target row does not use the last."""
     wide_vectors()
-    zero, half = np.float32(0), np.float32(0.5)
-    v0, v1, v2, v3, v4, v5 = v[0], v[1], v[2], v[3], v[4], v[5]
-    w0, w1, w2, w3, w4, w5, w6 = w[0], w[1], w[2], w[3], w[4], w[5], w[6]
-    for i in range(low.size):
-        a, b, c, d = rows[i], rows[i + _STRIDE], rows[i + 2 * _STRIDE], rows[i + 3 * _STRIDE]
-        e, f, g = rows[i + 4 * _STRIDE], rows[i + 5 * _STRIDE], rows[i + 6 * _STRIDE]
-        p = v0 * a + (v1 * b + (v2 * c + (v3 * d + (v4 * e + (v5 * f + half)))))
-        q = w0 * a + (w1 * b + (w2 * c + (w3 * d + (w4 * e + (w5 * f + (w6 * g + half))))))
-        low[i] = np.int32(min(max(p, zero), peak))
-        high[i] = np.int32(min(max(q, zero), peak))
+    zero, half, w = np.float32(0), np.float32(0.5), weights
+    v0, v1, v2, v3, v4, v5 = w[0, p, 0], w[0, p, 1], w[0, p, 2], w[0, p, 3], w[0, p, 4], w[0, p, 5]
+    w0, w1, w2, w3, w4, w5 = w[s, q, 0], w[s, q, 1], w[s, q, 2], w[s, q, 3], w[s, q, 4], w[s, q, 5]
+    w6 = w[s, q, 6]
+    for i in range(size):
+        j = _u(begin) + _u(i)
+        a, b, c, d = held[j], held[j + _u(_STRIDE)], held[j + _u(2 * _STRIDE)], held[j + _u(3 * _STRIDE)]
+        e, f, g = held[j + _u(4 * _STRIDE)], held[j + _u(5 * _STRIDE)], held[j + _u(6 * _STRIDE)]
+        upper = v0 * a + (v1 * b + (v2 * c + (v3 * d + (v4 * e + (v5 * f + half)))))
+        lower = w0 * a + (w1 * b + (w2 * c + (w3 * d + (w4 * e + (w5 * f + (w6 * g + half))))))
+        target[_u(low) + _u(i)] = np.int32(min(max(upper, zero), peak))
+        target[_u(high) + _u(i)] = np.int32(min(max(lower, zero), peak))
 
 
 @njit(**KERNEL)
-def _one(target: Any, total: Any, rows: Any, weights: Any, peak: Any) -> None:
-    """One target row from any number of held rows; `total` is work space."""
+def _sum_any(
+    target: Any, at: int, pitch: int, size: int, first: int, last: int, held: Any, top: int, starts: Any,
+    weights: Any, peak: Any, total: Any,
+) -> None:  # fmt: skip
+    """As `_sum_pairs` for any number of taps, row by row; `total` is work space."""
     wide_vectors()
-    m = target.size
-    for i in range(m):
-        total[i] = np.float32(0)
-    for k in range(0, weights.size, 2):
-        w0, w1 = weights[k], weights[k + 1]
-        part = rows[k * _STRIDE :]
-        for i in range(m):
-            total[i] += w0 * part[i] + w1 * part[i + _STRIDE]
-    loops.store(target, total, peak)
+    for y in range(first, last):
+        p = y % weights.shape[0]
+        for i in range(size):
+            total[i] = np.float32(0)
+        for k in range(0, weights.shape[1], 2):
+            w0, w1 = weights[p, k], weights[p, k + 1]
+            begin = _u((starts[y] - top + k) * _STRIDE)
+            for i in range(size):
+                j = begin + _u(i)
+                total[_u(i)] += w0 * held[j] + w1 * held[j + _u(_STRIDE)]
+        loops.store(target, at + (y - first) * pitch, size, total, 0, peak)

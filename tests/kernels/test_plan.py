@@ -55,18 +55,21 @@ def test_pointwise_steps_fuse_into_one_stage() -> None:
     assert [s.name for s in gbr.stages] == ["format+colorspace+format"]
 
 
-def test_colour_on_subsampled_chroma_shows_its_resampling() -> None:
-    plan = planned("colorspace=space=bt709")
-    assert shape(plan) == [
-        ("scale", "yuv420p", "yuv444p<<8"),
-        ("colorspace", "yuv444p<<8", "yuv444p<<8"),
+def test_colour_brings_halved_chroma_up_on_load_and_shows_the_way_down() -> None:
+    assert shape(planned("colorspace=space=bt709")) == [
+        ("colorspace", "yuv420p", "yuv444p<<8"),
         ("scale", "yuv444p<<8", "yuv420p"),
+    ]
+    assert shape(planned("format=gbrp")) == [("format", "yuv420p", "gbrp")]
+    assert shape(planned("format=gbrp", "yuv410p")) == [
+        ("scale", "yuv410p", "yuv444p<<8"),
+        ("format", "yuv444p<<8", "gbrp"),
     ]
 
 
 def test_two_conversions_resample_chroma_once() -> None:
     plan = planned("colorspace=space=bt709,colorspace=space=bt2020nc")
-    assert [s.name for s in plan.stages] == ["scale", "colorspace+colorspace", "scale"]
+    assert [s.name for s in plan.stages] == ["colorspace+colorspace", "scale"]
 
 
 def test_nothing_to_do_is_no_stage() -> None:
