@@ -30,7 +30,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with in.mp4, in.mkv and in.mov: one small clip with sound."""
     folder = tmp_path_factory.mktemp("readme")
-    clip = make_demo_clip(folder, settings=DemoSettings(width=96, height=56, frames=12))
+    clip = make_demo_clip(folder, settings=DemoSettings(width=160, height=96, frames=12))
     clip.degraded.rename(folder / "in.mp4")
     for other in ("in.mkv", "in.mov"):
         run(RUNNER, "run", "in.mp4", other, "--quiet", cwd=folder)

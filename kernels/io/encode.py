@@ -49,6 +49,8 @@ class Encoder:
     """Options it always gets."""
     even_sides: bool = True
     """Whether subsampled sides have to be even."""
+    min_size: tuple[int, int] = (1, 1)
+    """Smallest (width, height) it encodes without harm."""
 
 
 def _names(subsamplings: str, depths: str) -> tuple[str, ...]:
@@ -83,6 +85,8 @@ ENCODERS: Final[dict[str, Encoder]] = {
             *_names("420 422 444", "8 10 12"),
             *("gbrp", "gbrp10", "gbrp12", "gray", "gray10", "gray12"),
         ),
+        # x265 4.2 writes past its buffers, and then crashes, at 48 columns or less and at 8 lines or less.
+        min_size=(64, 16),
     ),
     "av1": Encoder(
         name="libsvtav1",
@@ -201,7 +205,13 @@ def encoder_pixel_format(settings: EncodeSettings, wanted: PixelFormat) -> Pixel
 
 
 def check_size(settings: EncodeSettings, format_: VideoFormat) -> None:
-    """Raises `FormatError` when the encoder needs even sides and the chain's output has odd ones."""
+    """Raises `FormatError` for sides that the encoder does not take: too small, or odd where it needs even ones."""
+    min_width, min_height = settings.encoder.min_size
+    if format_.width < min_width or format_.height < min_height:
+        raise FormatError(
+            f"{settings.codec} cannot encode {format_.width}x{format_.height}: its smallest size is "
+            f"{min_width}x{min_height}; choose --codec h264 or ffv1"
+        )
     pixel = format_.pixel_format
     odd = (pixel.log2_chroma_w and format_.width % 2) or (pixel.log2_chroma_h and format_.height % 2)
     if odd and settings.encoder.even_sides:
