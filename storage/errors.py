@@ -38,18 +38,22 @@ class SameFileError(StorageError):
     """Input and output are the same file, perhaps under two names."""
 
 
-# What to do about an error number that storing bytes can end in.
+# What to do about an error number that only storing bytes can end in.
 _ADVICE: Final = {
     errno.ENOSPC: "the disk is full; free some space or write to another disk",
     errno.EDQUOT: "the disk quota is used up; free some space or write to another disk",
     errno.EFBIG: "the file grew past the size limit of this disk or shell (see `ulimit -f`); write to another disk",
     errno.EROFS: "the disk is mounted read-only; write to another folder",
-    errno.EIO: "the disk reported an error; check it, or write to another disk",
 }
 
 
 class WriteError(StorageError):
     """Bytes that could not be stored."""
+
+    @staticmethod
+    def explains(error: BaseException) -> bool:
+        """Whether `error` is the system's word that bytes could not be stored."""
+        return isinstance(error, OSError) and error.errno in _ADVICE
 
     @classmethod
     def from_os(cls, path: Path, error: OSError) -> Self:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
+from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,9 +79,15 @@ def runner(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (without the program's name) and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    _print_any_name()
     debug = "--debug" in given
-    words = [word for word in given if word != "--debug"] or ["--help"]
+    if arguments is None and not (debug or sys.warnoptions):
+        warnings.simplefilter("ignore")  # those of libraries are for developers; ours are printed as lines
+    _print_any_name()
+    code = _run([word for word in given if word != "--debug"] or ["--help"], debug=debug)
+    return code or _flush(debug=debug)
+
+
+def _run(words: list[str], *, debug: bool) -> int:
     try:
         end_on_signals()
         status = typer.main.get_command(app).main(words, prog_name="runner", standalone_mode=False)
@@ -88,11 +98,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the edge of the process: nothing may pass but a line and a code
         return _report(error, debug=debug)
     except KeyboardInterrupt:
-        print("runner: interrupted", file=sys.stderr)
-        return ExitCode.INTERRUPTED
+        status = ExitCode.INTERRUPTED
     if status == ExitCode.INTERRUPTED:
         print("runner: interrupted", file=sys.stderr)
     return status if isinstance(status, int) else ExitCode.DONE
+
+
+def _flush(*, debug: bool) -> int:
+    """Print what is still waiting; the exit code of what stands in the way, 0 when nothing does."""
+    if sys.stdout is None:
+        return ExitCode.DONE
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # What could not be printed must not be tried again when the interpreter ends.
+        with suppress(OSError), Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        # A closed pipe is a reader that has seen enough.
+        return ExitCode.DONE if isinstance(error, BrokenPipeError) else _report(error, debug=debug)
+    return ExitCode.DONE
 
 
 def _print_any_name() -> None:
@@ -111,11 +135,17 @@ def _report_usage(error: typer.TyperException) -> int:
 
 
 def _report(error: Exception, *, debug: bool) -> int:
-    code = exit_code(error)
+    """One line for what went wrong; the lines of the chain with it when the chain is at fault."""
     if debug:
         import traceback
 
         traceback.print_exception(error)
+    from storage.errors import WriteError
+
+    code = exit_code(error)
+    if code is None and isinstance(error, OSError) and WriteError.explains(error):
+        # Raised past the places that know what was written: by print, or by a cache.
+        error, code = WriteError.from_os(Path(error.filename or "standard output"), error), ExitCode.OUTPUT
     if code is not None:
         print(f"runner: {error}", file=sys.stderr)
         return code

@@ -52,4 +52,8 @@ def error_table() -> dict[type[BaseException], ExitCode]:
 
 def exit_code(error: BaseException) -> ExitCode | None:
     """The exit code for `error`; None for one that nobody expected."""
-    return next((code for kind, code in error_table().items() if isinstance(error, kind)), None)
+    try:
+        table = error_table()
+    except ImportError:  # an installation with parts missing, which then is the error
+        return None
+    return next((code for kind, code in table.items() if isinstance(error, kind)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -126,6 +127,7 @@ def run(
         backend=backend,
     )
     check_distinct(source, target)
+    os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder prints a page on standard error; 1 leaves its errors
     result = _run_into(LocalOutput(target, overwrite=overwrite), job, quiet=quiet)
     if json:
         print_json(_describe(result, target))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -40,3 +41,17 @@ def test_help_loads_nothing_heavy(words: list[str], allowed: set[str]) -> None:
     assert set(loaded) <= allowed
     assert done.stdout.startswith(("Usage: runner", "framehaul"))
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["ops"], ["ops", "--json"], ["--help"]], ids=" ".join)
+def test_standard_output_that_is_full(words: list[str]) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        full = Path("/dev/null")  # systems without it: then printing works
+    with full.open("w", encoding="utf-8") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "runner", *words],
+            stdout=out, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    expected = "runner: cannot write standard output: the disk is full; free some space or write to another disk\n"
+    assert (done.returncode, done.stderr) == ((4, expected) if full.name == "full" else (0, ""))
