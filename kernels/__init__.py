@@ -19,10 +19,11 @@ from kernels import compile_cache
 
 compile_cache.prepare()
 
-# Public name -> module that has it; loaded on first use, since Numba and PyAV take their time.
+# Public name -> module that has it (and the name there, where it differs); loaded on first use, since Numba and
+# PyAV take their time.
 _LAZY: Final = {
     "apply": "kernels.arrays",
-    "open": "kernels.io.reader",
+    "open": "kernels.io.reader:open_video",
     "process": "kernels.pipeline",
     "CATALOGUE": "kernels.catalogue",
     "Frame": "kernels.frame",
@@ -38,8 +39,8 @@ def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(name)
     if name in _LAZY:
-        module = import_module(_LAZY[name])
-        return getattr(module, name)
+        module, _, given_name = _LAZY[name].partition(":")
+        return getattr(import_module(module), given_name or name)
     return import_module("kernels.arrays").function_of(name)
 
 

@@ -22,8 +22,8 @@ class Span:
             raise InputError(f"start {float(start):g} s lies before the input; give 0 or more")
         if duration is not None and duration <= 0:
             raise InputError(f"a duration of {float(duration):g} s holds no frame; give more than 0")
-        begin = None if not start else Fraction(start)
-        end = None if duration is None else (begin or Fraction(0)) + Fraction(duration)
+        begin = None if not start else _exact(start)
+        end = None if duration is None else (begin or Fraction(0)) + _exact(duration)
         return cls(start_s=begin, end_s=end)
 
     def is_before(self, time_s: Fraction) -> bool:
@@ -38,3 +38,8 @@ class Span:
     @property
     def is_whole(self) -> bool:
         return self.start_s is None and self.end_s is None
+
+
+def _exact(seconds: float | Fraction) -> Fraction:
+    """The decimal that was meant: the float 0.08 lies a little above 0.08 and would lose the frame at that time."""
+    return Fraction(repr(seconds)) if isinstance(seconds, float) else Fraction(seconds)
