@@ -48,12 +48,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def damaged_count(pytestconfig: pytest.Config) -> int:
-    """How many damaged clips to try, from `--damaged`."""
-    return int(pytestconfig.getoption("--damaged"))
-
-
-@pytest.fixture(scope="session")
 def ffmpeg() -> str:
     """Path of the `ffmpeg` program, an oracle with filters that PyAV's FFmpeg lacks (zscale)."""
     found = shutil.which("ffmpeg")
