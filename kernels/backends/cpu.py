@@ -58,32 +58,35 @@ class CpuExecutor:
             self._pool.shutdown()
 
     def warm_up(self) -> None:
-        """Compile (or load from the cache) everything the plan uses, on one blank frame."""
+        """Compile, or load from the cache, everything the plan uses: one row of every plane of a blank frame."""
         source = self.plan.source
         dtype = source.pixel_format.dtype
-        planes = tuple(np.zeros(source.plane_size(i), dtype) for i in range(source.pixel_format.plane_count))
-        self.run(Frame(planes=planes, format=source))
+        planes: tuple[Plane, ...] = tuple(
+            np.zeros(source.plane_size(i), dtype) for i in range(source.pixel_format.plane_count)
+        )
+        for stage in self._stages:
+            inputs, outputs = self._prepare(stage, planes)
+            for rows, _ in stage.jobs(inputs, outputs, 0):
+                rows(0, 1)
+            planes = outputs
 
     def run(self, frame: Frame) -> Frame:
         """`frame` through every stage. Planes that no stage touches are passed on, not copied."""
         planes = frame.planes
         for stage in self._stages:
-            planes = self._run_stage(stage, planes, frame.index)
-        target = self.plan.target
-        planes = tuple(plane[:, : target.plane_size(i)[1]] for i, plane in enumerate(planes))
-        return replace(frame, planes=planes, format=target)
+            inputs, planes = self._prepare(stage, planes)
+            self._run_bands(stage.jobs(inputs, planes, frame.index))
+        return replace(frame, planes=planes, format=self.plan.target)
 
-    def _run_stage(self, stage: _BoundStage, planes: tuple[Plane, ...], n: int) -> tuple[Plane, ...]:
+    def _prepare(self, stage: _BoundStage, planes: tuple[Plane, ...]) -> tuple[tuple[Plane, ...], tuple[Plane, ...]]:
+        """What the stage reads, and where it writes: a fresh buffer, or the plane itself where it is passed on."""
         target = stage.target
         dtype = target.pixel_format.dtype
-        planes = tuple(map(_as_input, planes))
-        outputs: list[Plane] = []
-        for plane in range(target.pixel_format.plane_count):
-            passed = plane in stage.passed
-            outputs.append(planes[plane] if passed else self._buffers.empty(target.plane_size(plane), dtype))
-        jobs = stage.jobs(planes, tuple(outputs), n)
-        self._run_bands(jobs)
-        return tuple(outputs)
+        outputs = tuple(
+            planes[i] if i in stage.passed else self._buffers.empty(target.plane_size(i), dtype)
+            for i in range(target.pixel_format.plane_count)
+        )
+        return tuple(map(_as_input, planes)), outputs
 
     def _run_bands(self, jobs: Iterable[tuple[Rows, int]]) -> None:
         bands = [(rows, first, last) for rows, height in jobs for first, last in self._split(height)]
@@ -180,18 +183,28 @@ class _PointwiseStage(_BoundStage):
 def _bind(stage: Stage) -> _BoundStage:
     if stage.is_pointwise:
         return _PointwiseStage(stage)
-    operation = stage.nodes[0].step.operation
-    kernels = [
-        operation.cpu(
-            stage.nodes[0].step.params,
-            stage.source,
-            stage.target,
-            _plane_format(stage.source, plane),
-            _plane_format(stage.target, plane),
-        )
-        for plane in range(stage.target.pixel_format.plane_count)
-    ]
-    return _PlaneStage(stage.target, kernels)
+    planes = range(stage.target.pixel_format.plane_count)
+    return _PlaneStage(stage.target, [_plane_kernel(stage, plane) for plane in planes])
+
+
+def _plane_kernel(stage: Stage, plane: int) -> RowsKernel | None:
+    """The stage's kernel for one plane; None where the plane can be passed on as it is."""
+    step = stage.nodes[0].step
+    plane_in, plane_out = _plane_format(stage.source, plane), _plane_format(stage.target, plane)
+    kernel: RowsKernel | None = step.operation.cpu(step.params, stage.source, stage.target, plane_in, plane_out)
+    return kernel if kernel is not None or plane_in == plane_out else _recode(plane_in, plane_out)
+
+
+def _recode(plane_in: PlaneFormat, plane_out: PlaneFormat) -> RowsKernel:
+    """The kernel that changes only how samples are stored."""
+    factors = (np.float32(1 / plane_in.peak), np.float32(plane_out.peak), np.float32(plane_out.peak))
+    program = pointwise.typed_program(())
+    patterns = (np.zeros((1, 1), np.float32), np.empty(0, np.float32))
+
+    def kernel(source: Plane, target: Plane, first: int, last: int) -> None:
+        pointwise.run_rows((source,), (target,), *factors, *program, *patterns, plane_out.width, 0, first, last)
+
+    return kernel
 
 
 def _plane_format(format_: VideoFormat, plane: int) -> PlaneFormat:

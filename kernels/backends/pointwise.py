@@ -43,7 +43,10 @@ def run_rows(  # type: ignore[no-untyped-def]
     """
     tiles = (width + TILE_PIXELS - 1) // TILE_PIXELS
     length = ((width + tiles - 1) // tiles + 7) & ~7  # a multiple of every pattern's size
-    tile = np.zeros((max(len(sources), len(targets)), length), np.float32)
+    components = max(len(sources), len(targets))
+    for k in range(len(twins)):
+        components = max(components, spans[k, 1])  # a gray picture still becomes a triplet for a colour step
+    tile = np.zeros((components, length), np.float32)
     line = np.zeros(length // 2 + 3, np.float32)
     subsampled = chroma.shape[0] > 0
     pattern = dither.shape[0]
@@ -63,7 +66,7 @@ def run_rows(  # type: ignore[no-untyped-def]
                 row, values = sources[c][y, start : start + count], tile[c]
                 for i in range(count):
                     values[i] = np.float32(row[i]) * load
-            for c in range(len(sources), tile.shape[0]):
+            for c in range(len(sources), components):
                 tile[c, :] = zero
             for k in range(len(twins)):
                 twins[k](tile[spans[k, 0] : spans[k, 1]], params[k], start, y, n)
