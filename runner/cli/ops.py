@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from runner.cli import complete
 from runner.cli.output import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 def ops(
     *,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this operation, with its options.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", autocompletion=complete.operations, help="Only this operation, with its options."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of text.")] = False,
 ) -> None:
     """List the operations and what they take.

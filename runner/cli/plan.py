@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from runner.cli import complete
 from runner.cli.output import print_json, print_rows
 
 
@@ -14,10 +15,18 @@ def plan(
     *,
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="The video to plan for.")],
     vf: Annotated[str, typer.Option("--vf", metavar="CHAIN", help="Operations, as for `runner run`.")],
-    codec: Annotated[str, typer.Option("--codec", metavar="NAME", help="Codec that the frames go to.")] = "h264",
+    codec: Annotated[
+        str,
+        typer.Option("--codec", autocompletion=complete.codecs, metavar="NAME", help="Codec that the frames go to."),
+    ] = "h264",
     pix_fmt: Annotated[
         str | None,
-        typer.Option("--pix-fmt", metavar="NAME", help="Pixel format to encode; default: what fits the chain."),
+        typer.Option(
+            "--pix-fmt",
+            autocompletion=complete.pixel_formats,
+            metavar="NAME",
+            help="Pixel format to encode; default: what fits the chain.",
+        ),
     ] = None,
     autorotate: Annotated[
         bool, typer.Option("--autorotate/--no-autorotate", help="Rotate as the input's tag says, as `run` does.")

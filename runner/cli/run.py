@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from runner.cli import complete
+from runner.cli.complete import BACKENDS
 from runner.cli.output import print_json, warn
 from runner.errors import Interrupted, UsageError
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 DEFAULT_CODECS: Final = {"webm": "av1"}
 """Codec by container, where it is not h264."""
-BACKENDS: Final = ("cpu", "cuda")
 
 
 def run(
@@ -35,7 +36,12 @@ def run(
     ] = "",
     codec: Annotated[
         str | None,
-        typer.Option("--codec", metavar="NAME", help="h264, hevc, av1, vp9 or ffv1; default h264, for webm av1."),
+        typer.Option(
+            "--codec",
+            autocompletion=complete.codecs,
+            metavar="NAME",
+            help="h264, hevc, av1, vp9 or ffv1; default h264, for webm av1.",
+        ),
     ] = None,
     crf: Annotated[
         float | None, typer.Option("--crf", metavar="N", help="Quality: lower is better and larger.")
@@ -43,18 +49,38 @@ def run(
     preset: Annotated[
         str | None,
         typer.Option(
-            "--preset", metavar="NAME", help="Speed of the encoder: veryfast, slow, ...; a number for av1 and vp9."
+            "--preset",
+            autocompletion=complete.presets,
+            metavar="NAME",
+            help="Speed of the encoder: veryfast, slow, ...; a number for av1 and vp9.",
         ),
     ] = None,
     pix_fmt: Annotated[
-        str | None, typer.Option("--pix-fmt", metavar="NAME", help="Pixel format to encode, such as yuv420p10.")
+        str | None,
+        typer.Option(
+            "--pix-fmt",
+            autocompletion=complete.pixel_formats,
+            metavar="NAME",
+            help="Pixel format to encode, such as yuv420p10.",
+        ),
     ] = None,
     audio_codec: Annotated[
         str,
-        typer.Option("--audio-codec", metavar="NAME", help="copy, or encode audio again: aac, opus, flac, mp3, ac3."),
+        typer.Option(
+            "--audio-codec",
+            autocompletion=complete.audio_codecs,
+            metavar="NAME",
+            help="copy, or encode audio again: aac, opus, flac, mp3, ac3.",
+        ),
     ] = "copy",
     subtitles: Annotated[
-        str, typer.Option("--subtitles", metavar="WHAT", help="copy, drop, or convert to mov_text, srt or ass.")
+        str,
+        typer.Option(
+            "--subtitles",
+            autocompletion=complete.subtitles,
+            metavar="WHAT",
+            help="copy, drop, or convert to mov_text, srt or ass.",
+        ),
     ] = "copy",
     drop_unsupported: Annotated[
         bool, typer.Option("--drop-unsupported", help="Leave out streams that the container cannot carry.")
@@ -68,7 +94,9 @@ def run(
     ] = True,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on damaged input instead of concealing it.")] = False,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace OUTPUT when it exists.")] = False,
-    backend: Annotated[str, typer.Option("--backend", metavar="NAME", help="cpu or cuda.")] = "cpu",
+    backend: Annotated[
+        str, typer.Option("--backend", autocompletion=complete.backends, metavar="NAME", help="cpu or cuda.")
+    ] = "cpu",
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", min=1, help="Threads for filters; default: all cores.")
     ] = None,

@@ -105,3 +105,21 @@ def test_one_operation_shows_its_options(inside: Runner) -> None:
     printed = inside("ops", "eq").out
     assert re.search(r"contrast +default 1", printed)
     assert "runner run in.mp4 out.mp4 --vf 'eq=" in printed
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("runner pr", ["probe"]),
+        ("runner run --codec ", ["h264", "hevc", "av1", "vp9", "ffv1"]),
+        ("runner run --backend cu", ["cuda"]),
+        ("runner ops sca", ["scale"]),
+    ],
+)
+def test_the_shell_completes_values(
+    inside: Runner, monkeypatch: pytest.MonkeyPatch, line: str, offered: list[str]
+) -> None:
+    monkeypatch.setenv("_RUNNER_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+    assert inside().out.split() == offered
