@@ -99,9 +99,3 @@ def test_job(bench: Bench, clip: Path, tmp_path: Path, name: str, chain: str, go
         peak_bytes=lambda: {"ours": max(c.peak_bytes for c in ours), "ffmpeg": max(c.peak_bytes for c in theirs)},
         cpu_s=lambda: {"ours": ours[-1].cpu_s, "ffmpeg": theirs[-1].cpu_s},
     )
-
-
-def test_help(bench: Bench) -> None:
-    """`runner --help`, against the interpreter starting and doing nothing."""
-    idle = {"python -c pass": lambda: spend(sys.executable, "-c", "pass").wall_s}
-    bench.compare("runner_help", lambda: spend(RUNNER, "--help"), idle)
