@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from kernels.resample import loops
-from kernels.resample.loops import KERNEL
+from kernels.resample.loops import PART
 from kernels.resample.vectors import wide_vectors
 from kernels.resample.weights import Axis, Taps, make_taps, mirrored
 
@@ -109,7 +109,7 @@ def _double_weights(taps: Taps) -> NDArray[np.float64]:
     return weights
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def span(columns: Any, first: int, last: int) -> tuple[int, int]:
     """The padded columns that whole periods from target column `first` to past `last` read, in whole deals."""
     step = max(columns.deal, 1)
@@ -118,7 +118,7 @@ def span(columns: Any, first: int, last: int) -> tuple[int, int]:
     return columns.starts[first] // step * step, min(-(-end // step) * step, total)
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def fill(
     row: Any, source: Any, offset: int, left: int, width: int, pad_source: Any, first: int, last: int
 ) -> None:  # fmt: skip
@@ -132,7 +132,7 @@ def fill(
         row[j] = source[offset + pad_source[j - width]]
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def resample_row(
     out: Any, at: int, row: Any, dealt: Any, phases: Any, first: int, last: int, begin: int, end: int,
     period: int, deal: int, doubles: bool, begins: Any, starts: Any, weights: Any,

@@ -14,7 +14,7 @@ from numba import njit
 
 from kernels.resample import loops
 from kernels.resample.columns import PLAIN, fill, padded, resample_row, span
-from kernels.resample.loops import KERNEL
+from kernels.resample.loops import KERNEL, PART
 from kernels.resample.vectors import wide_vectors
 from kernels.resample.weights import Axis, make_taps, mirrored
 
@@ -137,7 +137,7 @@ def resample_then_sum(
             y = stop
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def _hold(
     held: Any, top: int, first: int, last: int, source: Any, pitch: int, height: int, columns: Any, x: int, end: int,
     row: Any, dealt: Any, phases: Any,
@@ -157,7 +157,7 @@ def _hold(
         )
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def _sum_pairs(
     target: Any, at: int, pitch: int, size: int, first: int, last: int, held: Any, top: int, starts: Any,
     weights: Any, peak: Any,
@@ -172,7 +172,7 @@ def _sum_pairs(
         _pair(target, low, high, size, held, begin, weights, y % period, starts[other] - starts[y], other % period, peak)
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def _pair(
     target: Any, low: int, high: int, size: int, held: Any, begin: int, weights: Any, p: int, s: int, q: int, peak: Any
 ) -> None:  # fmt: skip
@@ -192,7 +192,7 @@ def _pair(
         target[_u(high) + _u(i)] = np.int32(min(max(lower, zero), peak))
 
 
-@njit(**KERNEL)
+@njit(**PART)
 def _sum_any(
     target: Any, at: int, pitch: int, size: int, first: int, last: int, held: Any, top: int, starts: Any,
     weights: Any, peak: Any, total: Any,
