@@ -6,13 +6,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kernels.ops.cas import CAS
-from kernels.ops.cas import CAS
 from kernels.ops.colorspace import COLORSPACE
 from kernels.ops.crop import CROP
 from kernels.ops.eq import EQ
 from kernels.ops.format import FORMAT
 from kernels.ops.hflip import HFLIP
-from kernels.ops.nlmeans import NLMEANS
 from kernels.ops.nlmeans import NLMEANS
 from kernels.ops.pad import PAD
 from kernels.ops.scale import SCALE
@@ -25,24 +23,29 @@ if TYPE_CHECKING:
 
     from kernels.operation import Operation
 
-CATALOGUE: Final[Mapping[str, Operation]] = MappingProxyType(
-    {
-        operation.name: operation
-        for operation in (
-            CAS,
-            CAS,
-            COLORSPACE,
-            CROP,
-            EQ,
-            FORMAT,
-            HFLIP,
-            NLMEANS,
-            NLMEANS,
-            PAD,
-            SCALE,
-            TRANSPOSE,
-            UNSHARP,
-            VFLIP,
-        )
-    }
+_OPERATIONS: Final = (
+    CAS,
+    COLORSPACE,
+    CROP,
+    EQ,
+    FORMAT,
+    HFLIP,
+    NLMEANS,
+    PAD,
+    SCALE,
+    TRANSPOSE,
+    UNSHARP,
+    VFLIP,
 )
+
+
+def _by_name() -> Mapping[str, Operation]:
+    table: dict[str, Operation] = {}
+    for operation in _OPERATIONS:
+        if operation.name in table:
+            raise ValueError(f"two operations are called {operation.name!r}")
+        table[operation.name] = operation
+    return MappingProxyType(table)
+
+
+CATALOGUE: Final = _by_name()

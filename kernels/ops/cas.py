@@ -107,7 +107,7 @@ CAS = Operation(
     name="cas",
     kind=Kind.PLANE,
     params=CasParams,
-    summary="Sharpen without overshooting, most where contrast is low",
+    summary="sharpen without overshooting, most where contrast is low",
     source="AMD FidelityFX CAS (2019), better diagonals, with the strength scale of FFmpeg's cas",
     tolerance=Tolerance(max_codes=1, reason="float32 division and root; a rounding tie moves one code"),
     samples=("cas", "cas=0.5", "cas=1", "cas=strength=0.8:planes=1"),

@@ -379,7 +379,7 @@ NLMEANS = Operation(
     name="nlmeans",
     kind=Kind.PLANE,
     params=NlmeansParams,
-    summary="Remove noise by averaging samples whose neighbourhoods look alike",
+    summary="remove noise by averaging samples whose neighbourhoods look alike",
     source="Buades, Coll, Morel: A non-local algorithm for image denoising (CVPR 2005), weighted as FFmpeg's nlmeans",
     tolerance=Tolerance(max_codes=1, reason="float32 sums of up to r * r weights; a rounding tie moves one code"),
     samples=("nlmeans", "nlmeans=s=6:p=3:r=7", "nlmeans=s=12:p=5:pc=3:r=9:rc=5", "nlmeans=4:1:0:5"),

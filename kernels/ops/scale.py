@@ -205,7 +205,7 @@ SCALE: Final = Operation(
     name="scale",
     kind=Kind.PLANE,
     params=Scale,
-    summary="Change the size: antialiased separable filters, chroma kept in its place",
+    summary="change the size: antialiased separable filters, chroma kept in its place",
     source="Mitchell and Netravali 1988 (bicubic); Duchon 1979 (lanczos); H.273 figure 10 (chroma siting)",
     tolerance=Tolerance(
         max_codes=1, reason="float32 sums against float64: a value on a rounding boundary may fall either way"

@@ -128,7 +128,7 @@ UNSHARP = Operation(
     name="unsharp",
     kind=Kind.PLANE,
     params=UnsharpParams,
-    summary="Sharpen, or blur, by the difference from a binomial blur",
+    summary="sharpen, or blur, by the difference from a binomial blur",
     source="FFmpeg documentation, filter unsharp; binomial weights C(n, k) / 2**n",
     tolerance=Tolerance(max_codes=1, reason="float32 sums differ in their last bit; a rounding tie moves one code"),
     samples=("unsharp", "unsharp=3:7:1.5:7:3:0.8", "unsharp=13:13:-1:13:13:-1", "unsharp=lx=23:ly=3:la=5:ca=-2"),
