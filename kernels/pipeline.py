@@ -235,6 +235,7 @@ class _Job:
             self.report("finishing", decoder.frames_in, self.frames_out, decoder.frames_in)
             self._check_counts(decoder)
             self.warnings += muxer.finish()
+            self._check_refused(muxer.refused_packets)
         except BaseException:
             muxer.abandon()
             raise
@@ -243,13 +244,20 @@ class _Job:
         return Result(
             frames_in=decoder.frames_in,
             frames_out=self.frames_out,
-            damaged_packets=decoder.damaged_packets,
+            damaged_packets=decoder.damaged_packets + muxer.refused_packets,
             elapsed_s=elapsed_s,
             fps=self.frames_out / elapsed_s if elapsed_s else 0.0,
             backend="cpu",
             stages=lines.times(self.frames_out),
             warnings=(*self.warnings, *encoder.warnings, *decoder.warnings()),
         )
+
+    def _check_refused(self, count: int) -> None:
+        """Name the copied packets that had to be left out. Raises `InputError` under `strict`."""
+        if count and self.strict:
+            raise InputError(f"{self.source.name}: {count} packets beside the video have times that make no sense")
+        if count:
+            self.warnings.append(f"{count} damaged packets of the other streams were left out: their times make no sense")
 
     def _plan(self, first: Frame, steps: tuple[Step, ...]) -> Plan:
         if self.autorotate:

@@ -87,6 +87,8 @@ class Muxer:
         self._video: Stream | None = None
         self._video_base: tuple[int, int] | None = None
         self._lost_cues = False
+        self.refused_packets = 0
+        """Packets beside the video that the container does not take: their times make no sense."""
         options = self._options(reserve, timescales, reserve_bytes)
         self.container: OutputContainer = av.open(
             self._sink, "w", format=self._rules.muxer, options=options, buffer_size=BUFFER_BYTES
@@ -181,7 +183,10 @@ class Muxer:
                 _, _, index, packet = heapq.heappop(self._waiting)
             stream = self.container.streams[index]
             self._rebase(packet, stream)
-            self._write(stream, packet)
+            try:
+                self._write(stream, packet)
+            except InputError:
+                self.refused_packets += 1
 
     def _rebase(self, packet: Packet, stream: Stream) -> None:
         """From the input's time to the container's ticks, rounded once."""
@@ -199,5 +204,7 @@ class Muxer:
         packet.stream = stream
         try:
             self.container.mux_one(packet)
+        except av.ArgumentError as error:
+            raise InputError(f"a packet of {stream.type} stream {stream.index} has times that make no sense") from error
         except av.FFmpegError as error:
             raise OutputError(f"a packet of {stream.type} stream {stream.index} cannot be written: {error.strerror}") from error
