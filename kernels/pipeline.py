@@ -139,7 +139,7 @@ def process(
 def _as_steps(chain: str | Sequence[Step]) -> tuple[Step, ...]:
     if not isinstance(chain, str):
         return tuple(chain)
-    from kernels.catalogue import CATALOGUE  # noqa: PLC0415 - loads every operation; a chain of steps has them already
+    from kernels.catalogue import CATALOGUE
 
     return parse_chain(chain, CATALOGUE)
 
@@ -257,7 +257,9 @@ class _Job:
         if count and self.strict:
             raise InputError(f"{self.source.name}: {count} packets beside the video have times that make no sense")
         if count:
-            self.warnings.append(f"{count} damaged packets of the other streams were left out: their times make no sense")
+            self.warnings.append(
+                f"{count} damaged packets of the other streams were left out: their times make no sense"
+            )
 
     def _plan(self, first: Frame, steps: tuple[Step, ...]) -> Plan:
         if self.autorotate:
@@ -322,7 +324,7 @@ class _Job:
         def guarded(body: Callable[[], None]) -> None:
             try:
                 body()
-            except BaseException as error:  # noqa: BLE001 - raised again by the waiting thread
+            except BaseException as error:
                 self.cancellation.fail(error)
 
         threads = [threading.Thread(target=guarded, args=(body,), name=name) for name, body in bodies.items()]
@@ -436,7 +438,7 @@ def _filter(executor: Any, lines: _Lines) -> None:
 
 
 def _executor(plan: Plan, threads: int | None) -> Any:
-    from kernels.backends.cpu import CpuExecutor  # noqa: PLC0415 - loads Numba, which a refused job does not need
+    from kernels.backends.cpu import CpuExecutor
 
     return CpuExecutor(plan, threads=threads)
 

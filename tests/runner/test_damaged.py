@@ -37,18 +37,21 @@ KINDS: Final = (
     ("mp4", "libx265", "aac"),
 )
 
+# Every other clip goes into an MP4, which is the stricter container.
 PROGRAM: Final = """
 import faulthandler, json, sys
 from pathlib import Path
 from runner.cli import main
 
+WAYS = (("mkv", "--codec", "ffv1"), ("mp4", "--preset", "ultrafast"))
 faulthandler.enable()
 folder = Path(sys.argv[1])
-for clip in sorted((folder / "in").iterdir()):
+for n, clip in enumerate(sorted((folder / "in").iterdir())):
     faulthandler.dump_traceback_later(float(sys.argv[2]), exit=True)
     print(json.dumps({"begins": clip.name}), flush=True)
-    target = folder / "out" / (clip.name + ".mkv")
-    code = main(["run", str(clip), str(target), "--vf", "hflip", "--codec", "ffv1", "-q", "--drop-unsupported"])
+    ending, *options = WAYS[n % 2]
+    target = folder / "out" / f"{clip.name}.{ending}"
+    code = main(["run", str(clip), str(target), "--vf", "hflip", "-q", "--drop-unsupported", *options])
     print(json.dumps({"ends": clip.name, "code": code, "made": target.exists()}), flush=True)
 """
 
