@@ -1,13 +1,11 @@
 """Restore video with fused kernels: frames in, better frames out.
 
-    import kernels
-
-    sharper = kernels.unsharp(picture, luma_amount=0.8)         # any operation of `runner ops`, on arrays
-    larger = kernels.apply("scale=iw*2:-2:flags=lanczos,cas=0.4", planes, pixel_format="yuv420p")
-
-    with kernels.open("reel1.mkv") as video:                     # frames of a file
-        for frame in video:
-            print(frame.time_s, kernels.apply("nlmeans=s=3", frame).planes[0].mean())
+>>> import kernels
+>>> sharper = kernels.unsharp(picture, luma_amount=0.8)  # any operation of `runner ops`, on arrays
+>>> larger = kernels.apply("scale=iw*2:-2:flags=lanczos,cas=0.4", planes, pixel_format="yuv420p")
+>>> with kernels.open("reel1.mkv") as video:  # the frames of a file
+...     for frame in video:
+...         print(frame.time_s, kernels.apply("nlmeans=s=3", frame).planes[0].mean())
 """
 
 from __future__ import annotations

@@ -119,4 +119,3 @@ def _like(given: Plane | Sequence[Plane], frame: Frame) -> Any:
         green, blue, red = frame.planes
         return np.stack([red, green, blue], axis=-1)
     return frame.planes
-

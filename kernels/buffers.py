@@ -34,7 +34,7 @@ class BufferPool:
             memory = spare.pop() if spare else np.empty(size_bytes, np.uint8)
         # The memoryview keeps NumPy from making the pooled memory itself the base of every view: `owner` is
         # the base instead, and its death marks the end of this use.
-        owner = np.frombuffer(memoryview(memory), dtype)
+        owner: Plane = np.frombuffer(memoryview(memory.data), dtype)
         weakref.finalize(owner, self._give_back, memory).atexit = False
         return owner.reshape(shape)
 

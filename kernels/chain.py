@@ -122,7 +122,7 @@ def _read_arguments(operation: Operation, raw: Characters, chain: str) -> dict[s
     named = False
     arguments = _split(_unescape(raw), ":", chain) if raw else []
     for argument in arguments:
-        key, value = _split_key(argument, by_name)
+        key, value = _split_key(argument)
         start = argument[0][1] if argument else len(chain)
         if key is None:
             if named or len(values) >= len(order):
@@ -147,7 +147,7 @@ def _read_value(operation: Operation, spec: OptionSpec, value: Characters, chain
         raise ChainError(f"{operation.name}: {error}", chain=chain, position=position) from None
 
 
-def _split_key(argument: Characters, known: Mapping[str, Any]) -> tuple[str | None, Characters]:
+def _split_key(argument: Characters) -> tuple[str | None, Characters]:
     """('key', value) when the argument starts with `word=`; expressions such as `eq(a,b)` have no key."""
     for i, (character, _) in enumerate(argument):
         if character == "=":

@@ -98,7 +98,8 @@ class ChromaLocation(IntEnum):
 
 def chroma_offset(location: ChromaLocation) -> tuple[float, float]:
     """(x, y) of a halved chroma sample from the centre of its luma block, in chroma samples, rightwards and down
-    negative: 0.25 where it sits on the left (or top) luma sample. `UNSPECIFIED` is left, as H.264 has it."""
+    negative: 0.25 where it sits on the left (or top) luma sample. `UNSPECIFIED` is left, as H.264 has it.
+    """
     x = {ChromaLocation.CENTER: 0.0, ChromaLocation.TOP: 0.0, ChromaLocation.BOTTOM: 0.0}.get(location, 0.25)
     tops, bottoms = (ChromaLocation.TOPLEFT, ChromaLocation.TOP), (ChromaLocation.BOTTOMLEFT, ChromaLocation.BOTTOM)
     return x, 0.25 if location in tops else -0.25 if location in bottoms else 0.0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from kernels.color import LUMA_WEIGHTS, Matrix, Primaries, Range, Transfer
+from kernels.color import LUMA_WEIGHTS, Matrix, Primaries, Range
 from kernels.errors import FormatError
 from kernels.pixel_format import Family
 from kernels.transfer import to_gamma, to_linear
@@ -63,7 +63,7 @@ class Affine:
         return Affine(self.matrix @ first.matrix, self.matrix @ first.offset + self.offset)
 
     def inverse(self) -> Affine:
-        inverse = np.linalg.inv(self.matrix)
+        inverse: NDArray[np.float64] = np.linalg.inv(self.matrix).astype(np.float64)
         return Affine(inverse, -inverse @ self.offset)
 
     @property

@@ -19,7 +19,7 @@ _TOKEN: Final = re.compile(
 _CONSTANTS: Final = {"PI": math.pi, "E": math.e, "PHI": (1 + math.sqrt(5)) / 2}
 
 
-def _truth(value: bool) -> float:
+def _truth(value: object) -> float:
     return 1.0 if value else 0.0
 
 

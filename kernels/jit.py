@@ -17,8 +17,8 @@ from numba.core import caching
 __all__ = ["njit"]
 
 
-class _CollisionFreeCache(caching.IndexDataCacheFile):  # type: ignore[misc]
-    """Numba's cache of one function, one file per variant named by its signature and source."""
+class _CollisionFreeCache(caching.IndexDataCacheFile):
+    """Numba's cache of one function: a file per variant, named by its signature and source."""
 
     def save(self, key: Any, data: Any) -> None:
         digest = hashlib.sha256(repr((self._source_stamp, self._version, key)).encode()).hexdigest()
@@ -29,4 +29,4 @@ class _CollisionFreeCache(caching.IndexDataCacheFile):  # type: ignore[misc]
         self._save_index(variants)
 
 
-caching.IndexDataCacheFile = _CollisionFreeCache
+setattr(caching, "IndexDataCacheFile", _CollisionFreeCache)  # noqa: B010 - a class is no variable to mypy

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kernels.options import Params
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kernels.frame import Plane, VideoFormat
+    from kernels.options import Params
 
 
 class Kind(Enum):
@@ -88,8 +87,8 @@ class Operation:
     - PLANE: `cpu(params, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat,
       plane_out: PlaneFormat) -> RowsKernel | None`; None passes the plane on untouched.
     - COMPONENT: `cpu(params, source, plane: int) -> Tile | None`, on values code / (2**depth - 1).
-    - COLOUR: `cpu(params, source, target) -> Sequence[Affine | Curve | Tile]` (see `kernels.conversion`), on Y in 0..1 and Cb, Cr in -0.5..0.5, or
-      G, B, R in 0..1.
+    - COLOUR: `cpu(params, source, target) -> Sequence[Affine | Curve | Tile]` (see `kernels.conversion`), on
+      Y in 0..1 and Cb, Cr in -0.5..0.5, or G, B, R in 0..1.
     """
 
     name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kernels.errors import FormatError, nearest
 from kernels.expression import Expression
@@ -41,7 +41,7 @@ def option(default: Any, help: str, **facts: Any) -> Any:  # noqa: A002 - argpar
 class Params:
     """Base of every operation's parameters. Subclasses are frozen, slotted dataclasses of `option` fields."""
 
-    TYPES: ClassVar[Final] = ("int", "float", "bool", "str", "Expression")
+    TYPES: ClassVar[tuple[str, ...]] = ("int", "float", "bool", "str", "Expression")
 
     def __post_init__(self) -> None:
         for spec in options_of(type(self)):
@@ -73,10 +73,8 @@ class OptionSpec:
             return choices[text]
         if self.type == "bool":
             return self._read_bool(text)
-        if self.type == "int":
-            return self._number(text, int)
-        if self.type == "float":
-            return self._number(text, float)
+        if self.type in ("int", "float"):
+            return self._read_number(text)
         if choices is not None:
             raise FormatError(f"{self.name}={text}: unknown value{nearest(text, choices)}")
         return Expression(text) if self.type == "Expression" else text
@@ -120,15 +118,14 @@ class OptionSpec:
             raise FormatError(f"{self.name}={text}: must be 0 or 1")
         return words[text.lower()]
 
-    def _number(self, text: str, kind: type[int] | type[float]) -> int | float:
+    def _read_number(self, text: str) -> float:
         try:
-            value = kind(text)
+            return int(text) if self.type == "int" else float(text)
         except ValueError:
             message = f"{self.name}={text}: must be {self.allowed()}"
             if self.option.choices:
                 message += nearest(text, self.option.choices)
             raise FormatError(message) from None
-        return value
 
     def _check_range(self, value: float) -> None:
         low, high = self.option.low, self.option.high

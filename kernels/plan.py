@@ -120,7 +120,7 @@ def plan_chain(
     never changes their meaning. Raises `FormatError` for a chain that cannot work on such frames.
     """
     if catalogue is None:
-        from kernels.catalogue import CATALOGUE  # noqa: PLC0415 - the default only; planning itself needs no NumPy code
+        from kernels.catalogue import CATALOGUE  # the default only; planning itself needs no NumPy code
 
         catalogue = CATALOGUE
     source = replace(source, color=source.resolved_color)

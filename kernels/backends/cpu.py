@@ -16,17 +16,17 @@ import numpy as np
 from kernels.backends import pointwise
 from kernels.buffers import BufferPool
 from kernels.conversion import Affine, codes_to_triplet, fold, triplet_to_codes
-from kernels.frame import Frame
 from kernels.operation import Kind, PlaneFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kernels.frame import Plane, VideoFormat
+    from kernels.frame import Frame, Plane, VideoFormat
     from kernels.operation import RowsKernel, Tile
     from kernels.plan import Node, Plan, Stage
     from kernels.transfer import Curve
 
+    Part = Affine | Curve | Tile
     Rows = Callable[[int, int], None]
     """Computes rows `first <= y < last` of some plane."""
 
@@ -121,7 +121,7 @@ class _PlaneStage(_BoundStage):
         super().__init__(target, frozenset(i for i, kernel in enumerate(kernels) if kernel is None))
         self._kernels = kernels
 
-    def jobs(self, planes: tuple[Plane, ...], outputs: tuple[Plane, ...], n: int) -> list[tuple[Rows, int]]:
+    def jobs(self, planes: tuple[Plane, ...], outputs: tuple[Plane, ...], n: int) -> list[tuple[Rows, int]]:  # noqa: ARG002
         def bind(kernel: RowsKernel, source: Plane, target: Plane) -> Rows:
             return lambda first, last: kernel(source, target, first, last)
 
@@ -213,9 +213,9 @@ def _plane_format(format_: VideoFormat, plane: int) -> PlaneFormat:
     return PlaneFormat(component=plane, width=width, height=height, depth=pixel.depth, shift=pixel.shift)
 
 
-def _pointwise_parts(nodes: tuple[Node, ...], component: int | None) -> list[Affine | Curve | Tile]:
+def _pointwise_parts(nodes: tuple[Node, ...], component: int | None) -> list[Part]:
     """The parts of a run of nodes, from codes to codes, folded; for one plane or for triplets."""
-    parts: list[Affine | Curve | Tile] = []
+    parts: list[Part] = []
     for node in nodes:
         operation = node.step.operation
         if operation.kind is Kind.COLOUR:
@@ -227,7 +227,8 @@ def _pointwise_parts(nodes: tuple[Node, ...], component: int | None) -> list[Aff
         else:
             tiles = [operation.cpu(node.step.params, node.source, c) for c in range(3)]
             parts += [replace(tile, first=c, last=c + 1) for c, tile in enumerate(tiles) if tile is not None]
-    return fold(parts)
+    folded: list[Part] = fold(parts)
+    return folded
 
 
 def _as_input(plane: Plane) -> Plane:

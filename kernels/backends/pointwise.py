@@ -12,10 +12,9 @@ import numpy as np
 from numba import types
 from numba.typed import List
 
-from kernels.conversion import Affine
-from kernels.operation import Tile
 from kernels.color import chroma_offset
 from kernels.jit import njit
+from kernels.operation import Tile
 from kernels.transfer import Curve
 from kernels.twins import TWIN, affine, curve, gain
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from kernels.conversion import Affine
     from kernels.frame import VideoFormat
 
 TILE_PIXELS: Final = 1024

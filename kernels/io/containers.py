@@ -36,9 +36,7 @@ def _set(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-_PCM: Final = (
-    "pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_f64be"
-)
+_PCM: Final = "pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_f64be"
 
 CONTAINERS: Final[dict[str, Container]] = {
     "mp4": Container(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,8 @@ from kernels.io.hdr import content_light, decimal_text, integer_text, mastering_
 from kernels.pixel_format import PIXEL_FORMATS, Family, PixelFormat
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kernels.frame import VideoFormat
 
 _X_PRESETS: Final = (
@@ -226,7 +227,7 @@ def check_size(settings: EncodeSettings, format_: VideoFormat) -> None:
 def encoder_options(
     settings: EncodeSettings, format_: VideoFormat, side_data: Mapping[str, bytes]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """libav's options for `settings`, and what of the HDR metadata they cannot carry."""
+    """Libav's options for `settings`, and what of the HDR metadata they cannot carry."""
     encoder = settings.encoder
     options = dict(encoder.fixed)
     crf = encoder.crf if settings.crf is None else settings.crf

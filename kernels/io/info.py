@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
 
-from kernels.frame import FieldOrder, VideoFormat
 from kernels.io.hdr import ContentLight, MasteringDisplay, content_light, mastering_display
 from kernels.io.orientation import degrees, display_matrix
 from kernels.io.software import SoftwareDecoder
@@ -17,7 +17,7 @@ from kernels.io.source import Source, codec_name, is_cover
 if TYPE_CHECKING:
     from av.stream import Stream
 
-    from kernels.frame import Frame
+    from kernels.frame import FieldOrder, Frame, VideoFormat
     from kernels.io.source import InputLike
 
 
@@ -206,9 +206,7 @@ def _with_scan(info: MediaInfo, given: InputLike) -> MediaInfo:
         given.seek(0)
     with Source(given) as source:
         scan = _scan_packets(source)
-    video = replace(
-        info.video, frames=scan.frames, keyframes=scan.keyframes, is_variable_rate=scan.is_variable_rate
-    )
+    video = replace(info.video, frames=scan.frames, keyframes=scan.keyframes, is_variable_rate=scan.is_variable_rate)
     return replace(info, video=video)
 
 
@@ -226,7 +224,7 @@ def _scan_packets(source: Source) -> _Scan:
     except av.FFmpegError:
         pass  # what was read up to the damage counts
     times.sort()
-    steps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(times)]
     # A tick that does not divide the frame's length makes even steps of a constant rate differ by one.
     variable = max(steps) - min(steps) > 1 if steps else None
     return _Scan(frames=frames, keyframes=keyframes, is_variable_rate=variable)

@@ -37,9 +37,7 @@ class VideoReader:
         strict: bool = False,
     ) -> None:
         self._source = Source(given)
-        self._decoder = SoftwareDecoder(
-            self._source, span=Span.of(start, duration), threads=threads, strict=strict
-        )
+        self._decoder = SoftwareDecoder(self._source, span=Span.of(start, duration), threads=threads, strict=strict)
         self._frames = (event for event in self._decoder if isinstance(event, Frame))
         self._first: Frame | None = None
 

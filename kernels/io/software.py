@@ -213,7 +213,7 @@ class SoftwareDecoder:
             height=frame.height,
             pixel_format=self._layout.pixel_format,
             color=color_of(frame, self._layout, self._source.chroma_location),
-            sample_aspect_ratio=aspect if aspect else Fraction(1),
+            sample_aspect_ratio=aspect or Fraction(1),
             frame_rate=self._source.frame_rate,
         )
 

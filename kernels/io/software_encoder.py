@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import av
-from av.codec.context import Flags
+from av.codec.context import Flags, ThreadType
 
 from kernels.color import Range
 from kernels.errors import EncodeSettingsError, UnavailableError
@@ -84,6 +84,9 @@ class SoftwareEncoder:
         context.color_range = int(Range.FULL if pixel.family is Family.GBR and not color.range else color.range)
         context.flags |= Flags.frame_duration
         context.thread_count = settings.threads or 0
+        # With frame threads libav's own workers would let go of a frame's memory, which takes the interpreter's
+        # lock: a deadlock once the encoder is freed under that lock. Library encoders copy frames and ignore this.
+        context.thread_type = ThreadType.SLICE
         if settings.codec == "hevc" and self.stream.container.format.name in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # Apple's players refuse hev1
 

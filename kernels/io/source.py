@@ -120,7 +120,9 @@ class Source:
 
     @property
     def chroma_location(self) -> ChromaLocation:
-        found = re.search(r"\([^()]*\b(topleft|bottomleft|left|center|top|bottom)\b(?! first)[^()]*\)", self._description)
+        found = re.search(
+            r"\([^()]*\b(topleft|bottomleft|left|center|top|bottom)\b(?! first)[^()]*\)", self._description
+        )
         return _CHROMA_LOCATIONS[found.group(1)] if found else ChromaLocation.UNSPECIFIED
 
     @property
@@ -140,9 +142,7 @@ class Source:
 
     def _open_container(self, file: Any) -> InputContainer:
         with reading(self.name, "is not a video that can be read"):
-            container: InputContainer = av.open(
-                file, "r", metadata_errors="replace", buffer_size=BUFFER_BYTES
-            )
+            container: InputContainer = av.open(file, "r", metadata_errors="replace", buffer_size=BUFFER_BYTES)
         return container
 
     def _choose_video(self) -> VideoStream:
@@ -157,7 +157,7 @@ class Source:
         raise InputError(f"{self.name} has no video stream (it holds {kinds}); give a file with video")
 
     def _describe(self) -> str:
-        """libav's own line about the video stream, the only place where it tells some facts."""
+        """Libav's own line about the video stream, the only place where it tells some facts."""
         with _LOG_LOCK:
             level = av.logging.get_level()
             av.logging.set_level(av.logging.VERBOSE)

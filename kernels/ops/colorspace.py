@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from kernels.color import Matrix, Primaries, Range, Transfer
 from kernels.conversion import conversion
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kernels.conversion import Affine
     from kernels.frame import VideoFormat
     from kernels.transfer import Curve
+
+_Tag = TypeVar("_Tag", Matrix, Transfer, Primaries)
 
 _SPACES: Final = {
     "bt709": Matrix.BT709,
@@ -111,15 +113,15 @@ def _with_tags(color: Color, system: str, space: Matrix, trc: Transfer, primarie
     whole = _SYSTEMS.get(system, _NO_SYSTEM)
     return replace(
         color,
-        matrix=_first(space, whole[0], color.matrix),
-        transfer=_first(trc, whole[1], color.transfer),
-        primaries=_first(primaries, whole[2], color.primaries),
+        matrix=_given(space) or _given(whole[0]) or color.matrix,
+        transfer=_given(trc) or _given(whole[1]) or color.transfer,
+        primaries=_given(primaries) or _given(whole[2]) or color.primaries,
         range=range_ if range_ is not Range.UNSPECIFIED else color.range,
     )
 
 
-def _first(*candidates: Matrix | Transfer | Primaries) -> Matrix | Transfer | Primaries:
-    return next((c for c in candidates if c.name != "UNSPECIFIED"), candidates[-1])
+def _given(tag: _Tag) -> _Tag | None:
+    return None if tag.name == "UNSPECIFIED" else tag
 
 
 def _assume(params: ColorSpace, source: VideoFormat) -> VideoFormat:

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from kernels.jit import njit
-
 from kernels.errors import FormatError
-from kernels.expression import Expression
+from kernels.jit import njit
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
 
 if TYPE_CHECKING:
+    from kernels.expression import Expression
     from kernels.frame import Plane, VideoFormat
     from kernels.operation import PlaneFormat, RowsKernel
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from kernels.jit import njit
 
 from kernels.errors import FormatError
+from kernels.jit import njit
 from kernels.operation import Kind, Operation, Tile, Tolerance
 from kernels.options import Params, option
 from kernels.pixel_format import Family

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernels.jit import njit
-
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from kernels.jit import njit
 
 from kernels.color import Color
 from kernels.conversion import conversion, fold, triplet_to_codes
 from kernels.errors import FormatError, nearest
-from kernels.expression import Expression
 from kernels.frame import VideoFormat
+from kernels.jit import njit
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
 from kernels.pixel_format import pixel_format
 
 if TYPE_CHECKING:
+    from kernels.expression import Expression
     from kernels.frame import Plane
     from kernels.operation import PlaneFormat, RowsKernel
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from kernels.errors import FormatError, nearest
-from kernels.expression import Expression
 from kernels.frame import MAX_SIDE
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
@@ -18,6 +16,9 @@ from kernels.resample import filters
 from kernels.resample.weights import plane_axes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kernels.expression import Expression
     from kernels.frame import VideoFormat
     from kernels.operation import PlaneFormat, RowsKernel
     from kernels.resample.filters import Filter
@@ -60,8 +61,12 @@ _SIZES: Final[Mapping[str, tuple[int, int]]] = {
 class Scale(Params):
     """Options of `scale`, in FFmpeg's order."""
 
-    w: Expression = option("iw", "width; 0 keeps the input's, -n keeps the aspect in multiples of n", aliases=("width",))
-    h: Expression = option("ih", "height; 0 keeps the input's, -n keeps the aspect in multiples of n", aliases=("height",))
+    w: Expression = option(
+        "iw", "width; 0 keeps the input's, -n keeps the aspect in multiples of n", aliases=("width",)
+    )
+    h: Expression = option(
+        "ih", "height; 0 keeps the input's, -n keeps the aspect in multiples of n", aliases=("height",)
+    )
     flags: str = option("bicubic", f"filter: {', '.join(_FILTERS)}; swscale's accuracy flags may be added with +")
     interl: int = option(0, "interlaced scaling: only 0, off", low=-1, high=1)
     size: str = option("", "width and height as 1280x720 or a name such as hd1080", aliases=("s",))
@@ -190,7 +195,7 @@ def _adjusted(width: int, height: int, params: Scale, source: VideoFormat) -> tu
 
 
 def _rescaled(value: int, numerator: int, denominator: int, step: int) -> int:
-    """value * numerator / denominator to the nearest multiple of `step`, halves up."""
+    """Value * numerator / denominator to the nearest multiple of `step`, halves up."""
     return (2 * value * numerator + denominator * step) // (2 * denominator * step) * step
 
 

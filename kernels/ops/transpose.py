@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from kernels.jit import njit
 
 from kernels.errors import FormatError
+from kernels.jit import njit
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernels.jit import njit
-
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params
 

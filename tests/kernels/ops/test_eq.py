@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.kernels.conftest import ChainRunner, FFmpegChain, FrameMaker
 
 
-def expected(plane: np.ndarray, peak: int, pivot: float, factor: float, lift: float, gamma: float, weight: float):  # type: ignore[no-untyped-def] # noqa: ANN201
+def expected(plane: np.ndarray, peak: int, pivot: float, factor: float, lift: float, gamma: float, weight: float):  # type: ignore[no-untyped-def]
     """The documented formula, evaluated directly and not rounded."""
     v = factor * (plane.astype(np.float64) / peak - pivot) + pivot + lift
     if gamma != 1:
