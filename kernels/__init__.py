@@ -30,7 +30,7 @@ _LAZY: Final = {
     "EncodeSettings": "kernels.io.encode",
 }
 
-__all__ = sorted(_LAZY)  # noqa: PLE0605 - the table is the list
+__all__ = ["CATALOGUE", "Color", "EncodeSettings", "Frame", "VideoFormat", "apply", "open", "process"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ Y in 0..1 with Cb, Cr in -0.5..0.5, or G, B, R in 0..1: what a colour operation 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from kernels.color import Color
     from kernels.frame import VideoFormat
     from kernels.transfer import Curve
-
-_Part = TypeVar("_Part")
 
 # CIE 1931 (x, y) of red, green, blue and white: H.273 table 2.
 _D65: Final = (0.3127, 0.3290)
@@ -71,9 +69,9 @@ class Affine:
         return bool(np.allclose(self.matrix, np.eye(3), atol=1e-9) and np.allclose(self.offset, 0, atol=1e-9))
 
 
-def fold(parts: Sequence[Affine | _Part]) -> list[Affine | _Part]:
-    """`parts` with neighbouring affine maps multiplied and identities left out."""
-    folded: list[Affine | _Part] = []
+def fold(parts: Sequence[Any]) -> list[Any]:
+    """`parts` (affine maps, curves, tiles) with neighbouring affine maps multiplied and identities left out."""
+    folded: list[Any] = []
     for part in parts:
         if isinstance(part, Affine) and folded and isinstance(folded[-1], Affine):
             folded[-1] = part.after(folded[-1])

@@ -14,11 +14,11 @@ from kernels.pixel_format import Family, PixelFormat
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    Plane = NDArray[np.uint8] | NDArray[np.uint16]
-    """One component of a frame: a 2-D (rows, columns) view whose strides are the pitch and the step.
+    Plane = NDArray[Any]
+    """One component of a frame: a 2-D (rows, columns) view of uint8 or uint16 whose strides are the pitch
+    and the step.
 
     NumPy on the CPU; on a GPU a CuPy array of the same shape (the array itself says where it lives).
     """

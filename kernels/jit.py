@@ -22,11 +22,11 @@ class _CollisionFreeCache(caching.IndexDataCacheFile):
 
     def save(self, key: Any, data: Any) -> None:
         digest = hashlib.sha256(repr((self._source_stamp, self._version, key)).encode()).hexdigest()
-        name = self._data_name(int(digest[:16], 16))
-        self._save_data(name, data)
-        variants = self._load_index()
+        name = self._data_name(int(digest[:16], 16))  # type: ignore[no-untyped-call]
+        self._save_data(name, data)  # type: ignore[no-untyped-call]
+        variants = self._load_index()  # type: ignore[no-untyped-call]
         variants[key] = name
-        self._save_index(variants)
+        self._save_index(variants)  # type: ignore[no-untyped-call]
 
 
 setattr(caching, "IndexDataCacheFile", _CollisionFreeCache)  # noqa: B010 - a class is no variable to mypy

@@ -32,7 +32,7 @@ class Option:
     """Whether FFmpeg's shorthand (values without names) reaches it, in declaration order."""
 
 
-def option(default: Any, help: str, **facts: Any) -> Any:  # noqa: A002 - argparse and FFmpeg call it help
+def option(default: Any, help: str, **facts: Any) -> Any:  # noqa: A002 - FFmpeg and argparse call it help  # noqa: A002 - argparse and FFmpeg call it help
     """A dataclass field with its `Option` attached."""
     return dataclasses.field(default=default, metadata={"option": Option(help=help, **facts)})
 

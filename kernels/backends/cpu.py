@@ -172,7 +172,8 @@ class _PointwiseStage(_BoundStage):
         def rows(first: int, last: int) -> None:
             factors = (self._load, self._store, self._store)
             patterns = (self._dither, self._chroma)
-            pointwise.run_rows(sources, targets, *factors, *program, *patterns, width, n, first, last)
+            arguments: tuple[Any, ...] = (*factors, *program, *patterns, width, n, first, last)
+            pointwise.run_rows(sources, targets, *arguments)
 
         return rows, targets[0].shape[0]
 
@@ -227,8 +228,7 @@ def _pointwise_parts(nodes: tuple[Node, ...], component: int | None) -> list[Par
         else:
             tiles = [operation.cpu(node.step.params, node.source, c) for c in range(3)]
             parts += [replace(tile, first=c, last=c + 1) for c, tile in enumerate(tiles) if tile is not None]
-    folded: list[Part] = fold(parts)
-    return folded
+    return fold(parts)
 
 
 def _as_input(plane: Plane) -> Plane:

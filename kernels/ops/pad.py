@@ -140,7 +140,7 @@ def border_codes(params: Pad, target: VideoFormat) -> tuple[int, ...]:
     parts = fold([*conversion(replace(picture, color=light), target, keep_light=True), triplet_to_codes(target)])
     triplet = np.array([green, blue, red])
     for part in parts:
-        triplet = part.matrix @ triplet + part.offset  # type: ignore[union-attr]
+        triplet = part.matrix @ triplet + part.offset
     peak = (1 << target.pixel_format.depth) - 1
     return tuple(int(np.clip(np.floor(v * peak + 0.5), 0, peak)) for v in triplet)
 

@@ -61,7 +61,8 @@ def _content(rng: np.random.Generator, layout: PixelFormat, size: tuple[int, int
     ramp = (x / max(size[1] - 1, 1) + y / max(size[0] - 1, 1)) / 2
     plane = np.clip(ramp + rng.normal(0, 1 / 8, size), 0, 1)
     plane[0, 0], plane[-1, -1] = 0, 1
-    return ((0.5 + (plane - 0.5) * reach) * peak).round().astype(layout.dtype)
+    codes: np.ndarray = ((0.5 + (plane - 0.5) * reach) * peak).round().astype(layout.dtype)
+    return codes
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,9 @@ from hypothesis import strategies as st
 from kernels.catalogue import CATALOGUE
 from kernels.chain import format_chain, parse_chain, read_params
 from kernels.errors import ChainError, FormatError
+
+if TYPE_CHECKING:
+    from kernels.chain import Step
 
 
 def canonical(text: str) -> str:
@@ -75,7 +80,7 @@ def test_caret_is_under_the_mistake(text: str, position: int, message: str) -> N
 @given(st.text(alphabet="hflipscae=:,'\\0123456789.-+*()[]; ", max_size=40))
 def test_any_text_is_read_or_refused_in_place(text: str) -> None:
     refused: ChainError | None = None
-    parsed = ()
+    parsed: tuple[Step, ...] = ()
     try:
         parsed = parse_chain(text, CATALOGUE)
     except ChainError as error:

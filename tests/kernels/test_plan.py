@@ -130,5 +130,5 @@ def test_eq_refuses_rgb_and_says_what_to_do() -> None:
 
 
 def test_description_counts_bytes_per_pixel() -> None:
-    (stage,) = planned("unsharp").describe()["stages"]  # type: ignore[misc, attr-defined]
+    stage = planned("unsharp").stages[0].describe()
     assert stage["read_bytes_per_pixel"] == stage["write_bytes_per_pixel"] == 1.5
