@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from kernels.resample import loops
-from kernels.resample.loops import PART
+from kernels.resample.loops import INLINE, KERNEL
 from kernels.resample.vectors import wide_vectors
 from kernels.resample.weights import Axis, Taps, make_taps, mirrored
 
@@ -73,7 +73,7 @@ def make_columns(axis: Axis, kernel: Filter) -> Columns:
     elif taps.period > _MAX_PERIOD or axis.target_size < _MIN_PHASE_SAMPLES * taps.period:
         deal, period, reach = GATHER, 1, count
     else:
-        deal, period, reach = taps.advance, taps.period, count + taps.advance + 1
+        deal, period, reach = taps.advance, taps.period, max(count, 7) + taps.advance + 1  # `double` reads 7
     starts = taps.starts(axis.target_size)
     pad_left = max(0, -int(starts.min()))
     total = max(int(starts.max()) + reach, axis.source_size) + pad_left
@@ -109,7 +109,7 @@ def _double_weights(taps: Taps) -> NDArray[np.float64]:
     return weights
 
 
-@njit(**PART)
+@njit(**INLINE)
 def span(columns: Any, first: int, last: int) -> tuple[int, int]:
     """The padded columns that whole periods from target column `first` to past `last` read, in whole deals."""
     step = max(columns.deal, 1)
@@ -118,7 +118,7 @@ def span(columns: Any, first: int, last: int) -> tuple[int, int]:
     return columns.starts[first] // step * step, min(-(-end // step) * step, total)
 
 
-@njit(**PART)
+@njit(**INLINE)
 def fill(
     row: Any, source: Any, offset: int, left: int, width: int, pad_source: Any, first: int, last: int
 ) -> None:  # fmt: skip
@@ -132,7 +132,7 @@ def fill(
         row[j] = source[offset + pad_source[j - width]]
 
 
-@njit(**PART)
+@njit(**INLINE)
 def resample_row(
     out: Any, at: int, row: Any, dealt: Any, phases: Any, first: int, last: int, begin: int, end: int,
     period: int, deal: int, doubles: bool, begins: Any, starts: Any, weights: Any,
@@ -154,9 +154,8 @@ def resample_row(
     else:
         if deal > 1:
             loops.deal(dealt, row, deal, begin, end)
-        if period == 1:
-            loops.sum_parts(out, at, size, dealt, begins, 0, 1, shift, weights, 0)
-        else:
-            for p in range(period):
-                loops.sum_parts(phases, p * size, size, dealt, begins, p, 1, shift, weights, p)
+        sums, base = (out, at) if period == 1 else (phases, 0)
+        for p in range(period):
+            loops.sum_parts(sums, base + p * size, size, dealt, begins, p, 1, shift, weights, p)
+        if period > 1:
             loops.weave(out, at, phases, period, size)

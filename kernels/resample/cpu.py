@@ -10,7 +10,7 @@ from numba import njit
 
 from kernels.resample.columns import Columns, make_columns
 from kernels.resample.loops import KERNEL
-from kernels.resample.rows import Rows, make_rows, resample_then_sum, sum_then_resample
+from kernels.resample.rows import Rows, make_rows, resample_then_sum, sum_then_resample, work_space
 
 if TYPE_CHECKING:
     from kernels.frame import Plane
@@ -52,8 +52,8 @@ class Resampler:
     def __call__(self, source: Plane, target: Plane, first: int, last: int) -> None:
         resample = resample_then_sum if self.grows else sum_then_resample
         flat_in, flat_out = source.reshape(-1), target.reshape(-1)
-        pitches = source.shape[1], target.shape[1]
-        resample(flat_in, pitches[0], flat_out, pitches[1], first, last, self.rows, self.columns, self.peak)
+        planes = (flat_in, source.shape[1], flat_out, target.shape[1])
+        resample(*planes, first, last, self.rows, self.columns, self.peak, *work_space(self.columns))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,17 +16,23 @@ from kernels.resample.vectors import wide_vectors
 
 # Relaxed float rules that let LLVM fuse multiply and add and use plain min and max; no value here is NaN or
 # infinite.
-KERNEL: Final[dict[str, Any]] = {"nogil": True, "cache": True, "fastmath": {"contract", "nnan", "ninf", "nsz"}}
-# Parts of a kernel allocate nothing, so they need not count references to their arguments: each count is a
-# locked instruction, and together they took a quarter of the time.
-PART: Final[dict[str, Any]] = KERNEL | {"_nrt": False}
+# Kernels allocate nothing, so they need not count references to their arguments (`_nrt`): each count is a locked
+# instruction, and together they took a quarter of the time.
+KERNEL: Final[dict[str, Any]] = {
+    "nogil": True,
+    "cache": True,
+    "fastmath": {"contract", "nnan", "ninf", "nsz"},
+    "_nrt": False,
+}
+# What is called once or twice goes into its caller before LLVM sees it: compiled once instead of once a level.
+INLINE: Final[dict[str, Any]] = KERNEL | {"inline": "always"}
 
 _f = np.float32
 # Offsets are unsigned so that Numba does not look for negative ones, which would stop vectorising.
 _u = np.uint64
 
 
-@njit(**PART)
+@njit(**KERNEL)
 def _set4(out: Any, o: Any, size: int, flat: Any, a: Any, b: Any, c: Any, d: Any, w: Any, p: int) -> None:
     wide_vectors()
     w0, w1, w2, w3 = w[p, 0], w[p, 1], w[p, 2], w[p, 3]
@@ -35,7 +41,7 @@ def _set4(out: Any, o: Any, size: int, flat: Any, a: Any, b: Any, c: Any, d: Any
         out[o + j] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + w3 * _f(flat[d + j])))
 
 
-@njit(**PART)
+@njit(**KERNEL)
 def _set6(
     out: Any, o: Any, size: int, flat: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any, p: int
 ) -> None:  # fmt: skip
@@ -47,7 +53,7 @@ def _set6(
         out[o + j] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + far))
 
 
-@njit(**PART)
+@njit(**KERNEL)
 def _add6(
     out: Any, o: Any, size: int, flat: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, w: Any, p: int, k: int
 ) -> None:  # fmt: skip
@@ -59,7 +65,7 @@ def _add6(
         out[o + j] = w0 * _f(flat[a + j]) + (w1 * _f(flat[b + j]) + (w2 * _f(flat[c + j]) + far))
 
 
-@njit(**PART)
+@njit(**INLINE)
 def sum_parts(
     out: Any, at: int, size: int, flat: Any, begins: Any, row: int, scale: int, shift: int, weights: Any, p: int
 ) -> None:  # fmt: skip
@@ -89,7 +95,7 @@ def padded_taps(count: int) -> int:
     return next(n for n in range(max(count, 4), count + 6) if n % 6 in (0, 4))
 
 
-@njit(**PART)
+@njit(**KERNEL)
 def gather(out: Any, at: int, row: Any, starts: Any, weights: Any, first: int, last: int) -> None:
     """out[at + x - first] = sum over k of weights[k, x] * row[starts[x] + k], for long periods."""
     wide_vectors()
@@ -103,7 +109,7 @@ def gather(out: Any, at: int, row: Any, starts: Any, weights: Any, first: int, l
             out[o + _u(i)] += weights[_u(k), x] * row[j] + weights[_u(k) + _u(1), x] * row[j + _u(1)]
 
 
-@njit(**PART)
+@njit(**KERNEL)
 def deal(dealt: Any, row: Any, q: int, begin: int, end: int) -> None:
     """Deal row[begin:end] out in turn to Q rows: dealt[j * (row.size / Q) + i] = row[i * Q + j]."""
     wide_vectors()
@@ -127,7 +133,7 @@ def deal(dealt: Any, row: Any, q: int, begin: int, end: int) -> None:
                 dealt[_u(r) * size + j] = row[_u(q) * j + _u(r)]
 
 
-@njit(**PART)
+@njit(**KERNEL)
 def weave(out: Any, at: int, phases: Any, period: int, size: int) -> None:
     """out[at + i * P + p] = phases[p * size + i] for i below `size`."""
     wide_vectors()
@@ -147,7 +153,7 @@ def weave(out: Any, at: int, phases: Any, period: int, size: int) -> None:
                 out[o + _u(period) * _u(i) + _u(p)] = phases[_u(p) * m + _u(i)]
 
 
-@njit(**PART)
+@njit(**KERNEL)
 def convert(row: Any, at: int, size: int, source: Any, offset: int) -> None:
     """row[at + i] = source[offset + i] for i below `size`."""
     wide_vectors()
@@ -155,7 +161,7 @@ def convert(row: Any, at: int, size: int, source: Any, offset: int) -> None:
         row[_u(at) + _u(i)] = _f(source[_u(offset) + _u(i)])
 
 
-@njit(**PART)
+@njit(**KERNEL)
 def store(target: Any, at: int, size: int, row: Any, offset: int, peak: Any) -> None:
     """target[at + i] = row[offset + i] rounded (halves up) and clipped to 0..peak, for i below `size`."""
     wide_vectors()
@@ -164,7 +170,7 @@ def store(target: Any, at: int, size: int, row: Any, offset: int, peak: Any) -> 
         target[_u(at) + _u(i)] = np.int32(min(max(row[_u(offset) + _u(i)] + half, zero), peak))
 
 
-@njit(**PART)
+@njit(**KERNEL)
 def double(out: Any, at: int, size: int, row: Any, offset: int, w: Any) -> None:
     """Both phases of doubling: out[at + 2i + p] = sum over k of w[p, k] * row[offset + i + k], w[0, 6] being 0."""
     wide_vectors()

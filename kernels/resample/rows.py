@@ -14,13 +14,14 @@ from numba import njit
 
 from kernels.resample import loops
 from kernels.resample.columns import PLAIN, fill, padded, resample_row, span
-from kernels.resample.loops import KERNEL, PART
+from kernels.resample.loops import INLINE, KERNEL
 from kernels.resample.vectors import wide_vectors
 from kernels.resample.weights import Axis, make_taps, mirrored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from kernels.resample.columns import Columns
     from kernels.resample.filters import Filter
 
 # Columns worked on at a time: the 7 float32 rows being summed take 29 KB of the first-level cache.
@@ -66,19 +67,24 @@ def make_rows(axis: Axis, kernel: Filter, scale: float) -> Rows:
     )
 
 
+def work_space(columns: Columns) -> tuple[NDArray[np.float32], ...]:
+    """What either kernel works in besides its planes: the padded row, the same dealt out, phases, held rows."""
+    dealt = np.empty(columns.width_in + columns.pad_source.size, np.float32)
+    row = dealt if columns.deal <= 1 else np.empty_like(dealt)
+    return row, dealt, np.empty(_STRIP, np.float32), np.empty(_HELD * _STRIDE, np.float32)
+
+
 @njit(**KERNEL)
 def sum_then_resample(
-    source: Any, pitch_in: int, target: Any, pitch_out: int, first: int, last: int, rows: Any, columns: Any, peak: Any
-) -> None:
+    source: Any, pitch_in: int, target: Any, pitch_out: int, first: int, last: int, rows: Any, columns: Any, peak: Any,
+    row: Any, dealt: Any, phases: Any, held: Any,
+) -> None:  # fmt: skip
     """Target rows `first` <= y < `last`, vertical pass first. Planes are flat, their rows `pitch_*` samples apart."""
     wide_vectors()
     width, left, pad_source = columns.width_in, columns.pad_left, columns.pad_source
     period, deal, doubles = columns.period, columns.deal, columns.doubles
     begins, starts, weights = columns.begins, columns.starts, columns.weights
     source_of, row_weights = rows.source_of, rows.weights
-    dealt = np.empty(width + pad_source.size, np.float32)
-    row = dealt if deal <= 1 else np.empty_like(dealt)
-    phases, out = np.empty(_STRIP, np.float32), np.empty(_STRIP, np.float32)
     strip = _STRIP // period * period
     for y in range(first, last):
         loops.sum_parts(row, left, width, source, source_of, y, pitch_in, 0, row_weights, y % row_weights.shape[0])
@@ -93,24 +99,22 @@ def sum_then_resample(
             end = min(x + strip, columns.width_out)
             begin_in, end_in = span(columns, x, end)
             resample_row(
-                out, 0, row, dealt, phases, x, end, begin_in, end_in, period, deal, doubles, begins, starts, weights
+                held, 0, row, dealt, phases, x, end, begin_in, end_in, period, deal, doubles, begins, starts, weights
             )
-            loops.store(target, y * pitch_out + x, end - x, out, 0, peak)
+            loops.store(target, y * pitch_out + x, end - x, held, 0, peak)
 
 
 @njit(**KERNEL)
 def resample_then_sum(
-    source: Any, pitch_in: int, target: Any, pitch_out: int, first: int, last: int, rows: Any, columns: Any, peak: Any
-) -> None:
+    source: Any, pitch_in: int, target: Any, pitch_out: int, first: int, last: int, rows: Any, columns: Any, peak: Any,
+    row: Any, dealt: Any, phases: Any, held: Any,
+) -> None:  # fmt: skip
     """As `sum_then_resample`, horizontal pass first, strip by strip.
 
     A strip's resampled rows lie one after another at a fixed stride, rows mirrored beyond the picture included,
     so that sums of them have constant offsets.
     """
     wide_vectors()
-    dealt = np.empty(columns.width_in + columns.pad_source.size, np.float32)
-    row = dealt if columns.deal <= 1 else np.empty_like(dealt)
-    phases, held = np.empty(_STRIP, np.float32), np.empty(_HELD * _STRIDE, np.float32)
     strip = _STRIP // columns.period * columns.period
     starts = rows.starts
     pairs = rows.pair_weights.size > 0
@@ -137,7 +141,7 @@ def resample_then_sum(
             y = stop
 
 
-@njit(**PART)
+@njit(**INLINE)
 def _hold(
     held: Any, top: int, first: int, last: int, source: Any, pitch: int, height: int, columns: Any, x: int, end: int,
     row: Any, dealt: Any, phases: Any,
@@ -157,7 +161,7 @@ def _hold(
         )
 
 
-@njit(**PART)
+@njit(**INLINE)
 def _sum_pairs(
     target: Any, at: int, pitch: int, size: int, first: int, last: int, held: Any, top: int, starts: Any,
     weights: Any, peak: Any,
@@ -172,7 +176,7 @@ def _sum_pairs(
         _pair(target, low, high, size, held, begin, weights, y % period, starts[other] - starts[y], other % period, peak)
 
 
-@njit(**PART)
+@njit(**KERNEL)
 def _pair(
     target: Any, low: int, high: int, size: int, held: Any, begin: int, weights: Any, p: int, s: int, q: int, peak: Any
 ) -> None:  # fmt: skip
@@ -192,7 +196,7 @@ def _pair(
         target[_u(high) + _u(i)] = np.int32(min(max(lower, zero), peak))
 
 
-@njit(**PART)
+@njit(**INLINE)
 def _sum_any(
     target: Any, at: int, pitch: int, size: int, first: int, last: int, held: Any, top: int, starts: Any,
     weights: Any, peak: Any, total: Any,

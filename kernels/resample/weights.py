@@ -13,12 +13,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kernels.color import ChromaLocation
 from kernels.resample.filters import NEGLIGIBLE
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from kernels.frame import VideoFormat
     from kernels.resample.filters import Filter
 
@@ -139,7 +140,9 @@ def mirrored(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     return np.where(folded < size, folded, 2 * size - 1 - folded)
 
 
-def _evaluate(centres: list[Fraction], widening: Fraction, kernel: Filter) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _evaluate(
+    centres: list[Fraction], widening: Fraction, kernel: Filter
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     reach = Fraction(kernel.support) * widening
     first = np.array([_floor(c - reach) + 1 for c in centres], dtype=np.int64)
     taps = max(1, -_floor(-2 * reach))
