@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from runner.cli.app import main
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (without the program's name; default: the process's own) and return its exit code."""
+    try:
+        from runner.cli import app
+    except KeyboardInterrupt:  # before there was anything to interrupt
+        print("runner: interrupted", file=sys.stderr)
+        return 130
+    return app.main(arguments)

@@ -16,7 +16,7 @@ from runner.cli.compare import compare
 from runner.cli.demo import demo
 from runner.cli.doctor import doctor
 from runner.cli.exit_codes import ExitCode, exit_code
-from runner.cli.interrupt import end_on_signals
+from runner.cli.interrupt import end_on_signals, ignore_signals
 from runner.cli.ops import ops
 from runner.cli.plan import plan
 from runner.cli.probe import probe
@@ -77,13 +77,15 @@ def runner(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line (without the program's name) and return its exit code."""
+    """Run one command line and return its exit code; what `runner.cli.main` calls."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     if arguments is None and not (debug or sys.warnoptions):
         warnings.simplefilter("ignore")  # those of libraries are for developers; ours are printed as lines
     _print_any_name()
     code = _run([word for word in given if word != "--debug"] or ["--help"], debug=debug)
+    if arguments is None:
+        ignore_signals()
     return code or _flush(debug=debug)
 
 

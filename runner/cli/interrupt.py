@@ -33,6 +33,12 @@ def end_on_signals() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
+def ignore_signals() -> None:
+    """All is done and the process is about to end with its exit code: Ctrl-C changes nothing any more."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def run_interruptibly(work: Callable[[threading.Event], Any], *, discard: Callable[[], None]) -> Any:
     """Run `work(stop)` in a thread of its own, while this one waits for it and for signals.
 

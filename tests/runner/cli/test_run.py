@@ -130,3 +130,30 @@ def test_compare(inside: Runner, clip: Path, out: Path) -> None:
     printed = inside("compare", clip, out / "same.mkv", "--start", "0.1", "--duration", "0.2").out
     assert "PSNR" in printed
     assert "5 frames" in printed
+
+
+def test_compare_needs_two_of_a_kind(inside: Runner, clip: Path, out: Path) -> None:
+    inside("run", clip, out / "big.mkv", "--codec", "ffv1", "--vf", "scale=iw*2:-2")
+    ended = inside("compare", clip, out / "big.mkv", "-q")
+    assert ended.code == 2
+    assert "128x96" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "code", "message"), [("page.mp4", 2, "must be named .html"), ("no/page.html", 4, "no is no folder")]
+)
+def test_compare_refuses_a_page_it_cannot_write(
+    inside: Runner, clip: Path, out: Path, page: str, code: int, message: str
+) -> None:
+    ended = inside("compare", clip, clip, "--html", out / page)
+    assert ended.code == code
+    assert message in ended.err
+    assert not (out / page).exists()
+
+
+def test_webm_gets_av1_and_the_encoder_keeps_quiet(spawn: Runner, clip: Path, out: Path) -> None:
+    ended = spawn("run", clip, out / "a.webm", "--audio-codec", "opus", "--preset", "10", "-q")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    with av.open(out / "a.webm") as made:
+        assert made.streams.video[0].codec_context.codec.canonical_name == "av1"
