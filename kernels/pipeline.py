@@ -25,7 +25,7 @@ from kernels.io.span import Span
 from kernels.plan import plan_chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from av import Packet
 
@@ -207,6 +207,7 @@ class _Job:
         if self.source.has_dolby_vision:
             self.warnings.append("Dolby Vision metadata cannot be kept when frames are changed, and was dropped")
         events = iter(decoder)
+        stack.callback(events.close)
         held, first = _first_frame(events)
         plan = self._plan(first, steps)
         executor = stack.enter_context(_executor(plan, self.threads))
@@ -324,7 +325,7 @@ class _Job:
         def guarded(body: Callable[[], None]) -> None:
             try:
                 body()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised again by the waiting thread
                 self.cancellation.fail(error)
 
         threads = [threading.Thread(target=guarded, args=(body,), name=name) for name, body in bodies.items()]
@@ -358,7 +359,7 @@ class _Job:
         end_s = seconds if self.span.end_s is None else min(seconds, self.span.end_s)
         return max(0, round((end_s - (self.span.start_s or 0)) * rate))
 
-    def _decode(self, events: Iterator[Frame | Packet], first: Frame, copies: Copies, lines: _Lines) -> None:
+    def _decode(self, events: Generator[Frame | Packet], first: Frame, copies: Copies, lines: _Lines) -> None:
         lines.decoded.put(first)
         started = time.perf_counter()
         for event in events:
@@ -443,7 +444,7 @@ def _executor(plan: Plan, threads: int | None) -> Any:
     return CpuExecutor(plan, threads=threads)
 
 
-def _first_frame(events: Iterator[Frame | Packet]) -> tuple[list[Packet], Frame]:
+def _first_frame(events: Generator[Frame | Packet]) -> tuple[list[Packet], Frame]:
     """The first frame, and the packets of other streams that came before it. Raises `InputError` without one."""
     held: list[Packet] = []
     for event in events:

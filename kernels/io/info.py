@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -187,7 +188,8 @@ def first_frame(decoder: SoftwareDecoder) -> Frame:
     """The first frame `decoder` gives; it raises `InputError` itself when there is none."""
     from kernels.frame import Frame
 
-    return next(event for event in decoder if isinstance(event, Frame))
+    with closing(iter(decoder)) as events:
+        return next(event for event in events if isinstance(event, Frame))
 
 
 def read_format(given: InputLike) -> tuple[VideoFormat, str]:

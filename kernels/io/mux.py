@@ -6,7 +6,6 @@ import heapq
 import math
 import threading
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import av
@@ -17,6 +16,7 @@ from kernels.io.sink import HeadSink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from fractions import Fraction
 
     from av import Packet
     from av.container import OutputContainer
@@ -207,4 +207,6 @@ class Muxer:
         except av.ArgumentError as error:
             raise InputError(f"a packet of {stream.type} stream {stream.index} has times that make no sense") from error
         except av.FFmpegError as error:
-            raise OutputError(f"a packet of {stream.type} stream {stream.index} cannot be written: {error.strerror}") from error
+            raise OutputError(
+                f"a packet of {stream.type} stream {stream.index} cannot be written: {error.strerror}"
+            ) from error

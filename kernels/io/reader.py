@@ -38,7 +38,8 @@ class VideoReader:
     ) -> None:
         self._source = Source(given)
         self._decoder = SoftwareDecoder(self._source, span=Span.of(start, duration), threads=threads, strict=strict)
-        self._frames = (event for event in self._decoder if isinstance(event, Frame))
+        self._events = iter(self._decoder)
+        self._frames = (event for event in self._events if isinstance(event, Frame))
         self._first: Frame | None = None
 
     def __enter__(self) -> Self:
@@ -48,6 +49,7 @@ class VideoReader:
         self.close()
 
     def close(self) -> None:
+        self._events.close()
         self._source.close()
 
     @property

@@ -17,7 +17,7 @@ from kernels.io.seek import seek_before
 from kernels.io.span import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from av import Packet, VideoFrame
     from av.stream import Stream
@@ -105,7 +105,7 @@ class SoftwareDecoder:
             found.append(f"{self.missing_frames} of {self._expected} packets gave no frame")
         return tuple(found)
 
-    def __iter__(self) -> Iterator[Frame | Packet]:
+    def __iter__(self) -> Generator[Frame | Packet]:
         video = self._source.video
         if self._span.start_s is not None:
             self._index = seek_before(self._source, self._span.start_s)

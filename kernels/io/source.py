@@ -74,6 +74,11 @@ class Source:
     def close(self) -> None:
         container = getattr(self, "container", None)
         if container is not None:
+            for stream in container.streams:
+                # Freeing a decoder waits for its threads under the interpreter's lock, which a thread needs to
+                # report damage: a deadlock. Flushing waits for them without the lock.
+                if stream.codec_context is not None:
+                    stream.codec_context.flush_buffers()
             container.close()
         if self._owned is not None:
             self._owned.close()

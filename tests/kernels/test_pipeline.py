@@ -336,7 +336,8 @@ def test_a_span_is_exact_to_the_frame(start: float | None, duration: float | Non
     assert result.frames_out == len(chosen)
     assert result.warnings == ()
     sound, cut = of_kind(data, "audio")[0], of_kind(out, "audio")[0]
-    inside = [content for when, content in zip(sound.pts, sound.data, strict=True) if when and begin <= when < end]
+    first = begin if start else Fraction(-1)  # the priming of the encoder lies before the first picture
+    inside = [data for when, data in zip(sound.pts, sound.data, strict=True) if when is not None and first <= when < end]
     assert list(cut.data) == inside
 
 
@@ -360,7 +361,7 @@ def test_a_reserve_too_small_costs_nothing_but_a_warning(reserve: int) -> None:
     data = make(clip)
     out, result = run(data, index_reserve_bytes=reserve)
     assert any("index" in warning for warning in result.warnings)
-    assert _boxes(out) == ["ftyp", "free", "mdat", "moov"]
+    assert [box for box in _boxes(out) if box != "free"] == ["ftyp", "mdat", "moov"]
     assert from_first(shown_times(out)) == from_first(times(clip))
     assert of_kind(out, "audio")[0].data == of_kind(data, "audio")[0].data
 
@@ -505,7 +506,7 @@ def test_damage_is_concealed_and_counted() -> None:
     assert result.damaged_packets >= 3
     assert any("damaged" in warning for warning in result.warnings)
     assert result.frames_out == len(shown_times(out))
-    with pytest.raises(InputError, match="strict"):
+    with pytest.raises(InputError, match=r"frame \d+ (is damaged|cannot be decoded)"):
         run(data, strict=True)
 
 
