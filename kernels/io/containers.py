@@ -179,8 +179,8 @@ def _plan_audio(name: str, container: Container, stream: Stream, choices: Stream
     if choices.audio_codec != "copy":
         wanted = choices.audio_codec
         if wanted not in container.audio:
-            fitting = sorted(set(AUDIO_CODECS) & container.audio)
-            raise ContainerError(f"{name} cannot carry {wanted} audio; use --audio-codec {' or '.join(fitting)}")
+            able = sorted(set(AUDIO_CODECS) & container.audio)
+            raise ContainerError(f"{name} cannot carry {wanted} audio; use --audio-codec {' or '.join(able)}")
         if stream.codec_context is None:
             return _refuse(name, stream, choices, "no decoder for it here; add --drop-unsupported to leave it out")
         return Track(stream=stream, action=Action.CONVERT, encoder=AUDIO_CODECS[wanted])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import av
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
@@ -40,7 +40,7 @@ class AudioConverter:
         rate = context.sample_rate if not rates or context.sample_rate in rates else FALLBACK_RATE_HZ
         layout = PLAIN_LAYOUTS.get(context.layout.name, context.layout.name)
         try:
-            self.output = container.add_stream(encoder, rate=rate)
+            self.output = cast("AudioStream", container.add_stream(encoder, rate=rate))
             self.output.codec_context.layout = layout
         except (av.FFmpegError, ValueError) as error:
             raise UnavailableError(f"{describe(stream)} cannot be encoded with {encoder}: {error}") from error
@@ -80,7 +80,7 @@ class SubtitleConverter:
 
     def __init__(self, container: OutputContainer, stream: SubtitleStream, encoder: str) -> None:
         self._input = stream
-        self.output = container.add_stream(encoder)
+        self.output = cast("SubtitleStream", container.add_stream(encoder))
         stream.codec_context.open(strict=False)
         self.output.codec_context.subtitle_header = stream.codec_context.subtitle_header
         self.output.codec_context.time_base = Fraction(1, 1000)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from kernels.io.containers import Action, container_of, describe
+from kernels.io.containers import Action, describe
 from kernels.io.convert import AudioConverter, SubtitleConverter
+from kernels.io.source import is_cover
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from fractions import Fraction
 
     from av import Packet
-    from av.stream import Stream
+    from av.audio.stream import AudioStream
+    from av.stream import AttachmentStream, Stream
+    from av.subtitles.stream import SubtitleStream
 
     from kernels.io.containers import Track
     from kernels.io.mux import Muxer
@@ -67,13 +70,23 @@ class _Passthrough:
 
 
 class Copies:
-    """All streams beside the video, from `source` into `muxer`."""
+    """All streams beside the video, from `source` into `muxer`.
 
-    def __init__(self, source: Source, tracks: Sequence[Track], muxer: Muxer, container: str, span: Span) -> None:
-        self._source = source
+    `held` are the packets that were read before the first frame; pictures to attach are among them. `feed` takes
+    these too.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        tracks: Sequence[Track],
+        muxer: Muxer,
+        span: Span,
+        held: Sequence[Packet],
+    ) -> None:
         self._muxer = muxer
         self._span = span
-        self._rules = container_of(container)
+        self._held = held
         self._outputs: dict[int, tuple[Stream, Copier]] = {}
         self._start_s: Fraction = source.start_s
         for track in tracks:
@@ -82,7 +95,7 @@ class Copies:
     @staticmethod
     def inputs(tracks: Sequence[Track]) -> tuple[Stream, ...]:
         """The input streams whose packets are needed."""
-        return tuple(t.stream for t in tracks if t.action in (Action.COPY, Action.CONVERT))
+        return tuple(t.stream for t in tracks if t.action is not Action.DROP and t.stream.type != "attachment")
 
     @staticmethod
     def warnings(tracks: Sequence[Track]) -> tuple[str, ...]:
@@ -90,8 +103,8 @@ class Copies:
 
     def feed(self, packet: Packet) -> None:
         """Pass on one packet of an input stream, unless it lies outside the span."""
-        output, copier = self._outputs[packet.stream_index]
-        if self._is_wanted(packet):
+        output, copier = self._outputs.get(packet.stream_index, (None, None))
+        if output is not None and copier is not None and self._is_wanted(packet):
             for out in copier.feed(packet):
                 self._muxer.offer(output, out)
 
@@ -102,7 +115,7 @@ class Copies:
 
     def _is_wanted(self, packet: Packet) -> bool:
         when = packet.pts if packet.pts is not None else packet.dts
-        if when is None or self._span.is_whole:
+        if when is None or self._span.is_whole or is_cover(packet.stream):
             return True
         return when * packet.time_base - self._start_s in self._span
 
@@ -112,9 +125,12 @@ class Copies:
             output = container.add_stream_from_template(stream, opaque=True)
             copier: Copier = _Passthrough()
         elif track.action is Action.CONVERT and track.encoder is not None:
-            kind = AudioConverter if stream.type == "audio" else SubtitleConverter
-            copier = kind(container, stream, track.encoder)
-            output = copier.output
+            converter: AudioConverter | SubtitleConverter
+            if stream.type == "audio":
+                converter = AudioConverter(container, cast("AudioStream", stream), track.encoder)
+            else:
+                converter = SubtitleConverter(container, cast("SubtitleStream", stream), track.encoder)
+            copier, output = converter, converter.output
         elif track.action is Action.ATTACH:
             self._attach(stream)
             return
@@ -129,21 +145,10 @@ class Copies:
         if stream.type == "attachment":
             name = stream.metadata.get("filename", "attachment")
             kind = stream.metadata.get("mimetype", "application/octet-stream")
-            data = stream.data
+            data = cast("AttachmentStream", stream).data
         else:
             kind = "image/png" if stream.codec_context.name == "png" else "image/jpeg"
             name = stream.metadata.get("filename", "cover.png" if kind.endswith("png") else "cover.jpg")
-            data = self._cover_bytes(stream)
+            data = next((bytes(packet) for packet in self._held if packet.stream_index == stream.index), b"")
         output = self._muxer.container.add_attachment(name, kind, data)
         output.metadata.update(kept_tags(stream.metadata))
-
-    def _cover_bytes(self, stream: Stream) -> bytes:
-        """The only packet of a cover stream; demuxers hand it out first."""
-        for packet in self._source.container.demux(stream):
-            if packet.size:
-                data = bytes(packet)
-                break
-        else:
-            data = b""
-        self._source.container.seek(0)
-        return data

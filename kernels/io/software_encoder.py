@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import av
 from av.codec.context import Flags, ThreadType
@@ -49,7 +49,7 @@ class SoftwareEncoder:
         self._time_base = time_base
         options, self.warnings = encoder_options(settings, format_, side_data)
         try:
-            stream: VideoStream = container.add_stream(
+            added = container.add_stream(
                 settings.encoder.name,
                 rate=format_.frame_rate or FALLBACK_RATE,
                 options=options,
@@ -59,7 +59,7 @@ class SoftwareEncoder:
             )
         except (av.FFmpegError, ValueError) as error:
             raise UnavailableError(f"no {settings.encoder.name} encoder here for {settings.codec}: {error}") from error
-        self.stream = stream
+        self.stream = stream = cast("VideoStream", added)
         self._describe(settings)
         try:
             stream.codec_context.open()
