@@ -217,7 +217,7 @@ class _Job:
         muxer = self._open_muxer(sink, plan)
         try:
             encoder = self._open_encoder(muxer, plan, first)
-            copies = Copies(self.source, self.tracks, muxer, self.container, self.span)
+            copies = Copies(self.source, self.tracks, muxer, self.span, held)
             muxer.container.set_chapters(self._chapters())
             muxer.start(kept_tags(self.source.container.metadata))
             muxer_started = True

@@ -337,7 +337,9 @@ def test_a_span_is_exact_to_the_frame(start: float | None, duration: float | Non
     assert result.warnings == ()
     sound, cut = of_kind(data, "audio")[0], of_kind(out, "audio")[0]
     first = begin if start else Fraction(-1)  # the priming of the encoder lies before the first picture
-    inside = [data for when, data in zip(sound.pts, sound.data, strict=True) if when is not None and first <= when < end]
+    inside = [
+        data for when, data in zip(sound.pts, sound.data, strict=True) if when is not None and first <= when < end
+    ]
     assert list(cut.data) == inside
 
 
