@@ -146,8 +146,9 @@ def _report(error: Exception, *, debug: bool) -> int:
 
     code = exit_code(error)
     if code is None and isinstance(error, OSError) and WriteError.explains(error):
-        # Raised past the places that know what was written: by print, or by a cache.
-        error, code = WriteError.from_os(Path(error.filename or "standard output"), error), ExitCode.OUTPUT
+        # Raised past the places that know what was written: by print, or by Numba's cache.
+        path = Path(error.filename or "standard output or the kernel cache")
+        error, code = WriteError.from_os(path, error), ExitCode.OUTPUT
     if code is not None:
         print(f"runner: {error}", file=sys.stderr)
         return code

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def demo(
     *,
     directory: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Folder for the results; files of an earlier demo are replaced.")
+        Path, typer.Argument(metavar="DIR", help="Folder for the results; files of an earlier demo are replaced.")
     ] = Path("demo"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; the steps and the result only.")] = False,
 ) -> None:

@@ -19,7 +19,7 @@ def ops(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", autocompletion=complete.operations, help="Only this operation, with its options."
+            metavar="NAME", autocompletion=complete.operations, help="Only this operation, with its options."
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of text.")] = False,
