@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -23,6 +23,7 @@ from kernels.io.software_encoder import SoftwareEncoder
 from kernels.io.source import Source
 from kernels.io.span import Span
 from kernels.plan import plan_chain
+from kernels.progress import Progress, Reporter, Result, StageTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -40,49 +41,6 @@ QUEUE_FRAMES: Final = 4
 """And at most this many: more only hide which thread is slow."""
 PROGRESS_S: Final = 0.1
 JOIN_S: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where a job stands."""
-
-    phase: str
-    """'opening', 'compiling kernels', 'processing', 'finishing'."""
-    frames_in: int = 0
-    frames_out: int = 0
-    frames_total: int | None = None
-    """Frames expected; None when the input does not tell."""
-    elapsed_s: float = 0.0
-    """Since the first frame was asked for."""
-    fps: float = 0.0
-    eta_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageTime:
-    """What one thread of the job did."""
-
-    name: str
-    frames: int
-    busy_s: float
-    wait_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What a finished job did."""
-
-    frames_in: int
-    frames_out: int
-    damaged_packets: int
-    elapsed_s: float
-    fps: float
-    backend: str
-    stages: tuple[StageTime, ...]
-    warnings: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "stages": [asdict(stage) for stage in self.stages], "warnings": list(self.warnings)}
 
 
 def process(
@@ -106,8 +64,8 @@ def process(
     """Decode `source`, run `chain` on every frame, and write `container` (mp4, mov, mkv, webm) into `sink`.
 
     `source` is a path or a binary file object, `sink` a writable, seekable one that the caller commits or
-    discards. `start` and `duration` are seconds. `index_reserve_bytes` replaces the computed space for the index at the head.
-    Setting `stop` ends the job within a fraction of a second with `StoppedError`.
+    discards. `start` and `duration` are seconds. `index_reserve_bytes` replaces the computed space for the index
+    at the head. Setting `stop` ends the job within a fraction of a second with `StoppedError`.
 
     Raises `InputError`, `OutputError`, `ChainError`, `FormatError`, `ContainerError`, `EncodeSettingsError` or
     `UnavailableError`; all that can be known beforehand is refused before the first frame is written.
@@ -129,7 +87,7 @@ def process(
             strict=strict,
             threads=threads,
             cancellation=Cancellation(stop),
-            report=_Reporter(on_progress),
+            report=Reporter(on_progress),
             autorotate=autorotate,
             index_reserve_bytes=index_reserve_bytes,
         )
@@ -144,39 +102,6 @@ def _as_steps(chain: str | Sequence[Step]) -> tuple[Step, ...]:
     return parse_chain(chain, CATALOGUE)
 
 
-class _Reporter:
-    """Turns counts into `Progress` for the caller, on the caller's own thread."""
-
-    def __init__(self, callback: Callable[[Progress], None] | None) -> None:
-        self._callback = callback
-        self._started = time.perf_counter()
-
-    @property
-    def elapsed_s(self) -> float:
-        return time.perf_counter() - self._started
-
-    def start_clock(self) -> None:
-        self._started = time.perf_counter()
-
-    def __call__(self, phase: str, frames_in: int = 0, frames_out: int = 0, total: int | None = None) -> None:
-        if self._callback is None:
-            return
-        elapsed_s = self.elapsed_s
-        fps = frames_out / elapsed_s if elapsed_s > 0 else 0.0
-        eta_s = (total - frames_out) / fps if total is not None and fps > 0 and total >= frames_out else None
-        self._callback(
-            Progress(
-                phase=phase,
-                frames_in=frames_in,
-                frames_out=frames_out,
-                frames_total=total,
-                elapsed_s=elapsed_s,
-                fps=fps,
-                eta_s=eta_s,
-            )
-        )
-
-
 @dataclass(slots=True, kw_only=True)
 class _Job:
     source: Source
@@ -187,7 +112,7 @@ class _Job:
     strict: bool
     threads: int | None
     cancellation: Cancellation
-    report: _Reporter
+    report: Reporter
     autorotate: bool
     index_reserve_bytes: int | None
     frames_out: int = 0
@@ -214,7 +139,7 @@ class _Job:
         self.report("compiling kernels")
         executor.warm_up()
         self.cancellation.check()
-        muxer = self._open_muxer(sink, plan)
+        muxer = self._open_muxer(sink)
         try:
             encoder = self._open_encoder(muxer, plan, first)
             copies = Copies(self.source, self.tracks, muxer, self.span, held)
@@ -268,7 +193,7 @@ class _Job:
         wanted = plan_chain(first.format, steps).target.pixel_format
         return plan_chain(first.format, steps, pixel_format=encoder_pixel_format(self.settings, wanted))
 
-    def _open_muxer(self, sink: BinaryIO, plan: Plan) -> Muxer:
+    def _open_muxer(self, sink: BinaryIO) -> Muxer:
         count = self.source.frame_count
         others = [s.frames or None for s in Copies.inputs(self.tracks)]
         seconds = self.source.duration_s
@@ -312,11 +237,11 @@ class _Job:
         length_s = None if self.span.end_s is None else self.span.end_s - (self.span.start_s or 0)
         for chapter in self.source.container.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
-            begin_s, end_s = (chapter[name] * base - origin_s for name in ("start", "end"))
+            begin_s, end_s = chapter["start"] * base - origin_s, chapter["end"] * base - origin_s
             if end_s <= 0 or (length_s is not None and begin_s >= length_s):
                 continue
             end_s = end_s if length_s is None else min(end_s, length_s)
-            kept.append({**chapter, "start": round(max(begin_s, 0) / base), "end": round(end_s / base)})
+            kept.append({**chapter, "start": round(max(begin_s, Fraction(0)) / base), "end": round(end_s / base)})
         return kept
 
     def _run_threads(self, bodies: dict[str, Callable[[], None]], decoder: SoftwareDecoder) -> None:

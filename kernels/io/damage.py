@@ -10,9 +10,10 @@ import av
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_LOCK = threading.Lock()
+LOG_LOCK = threading.Lock()
+"""Held while libav's log level changes: there is one for the whole process."""
 _watches = 0
-# libav has one log level for the whole process: the first watch raises it, the last one puts it back.
+# The first watch raises the level, the last one puts it back.
 _level_before: int | None = None
 
 
@@ -30,7 +31,7 @@ class DamageLog:
 
     def __enter__(self) -> Self:
         global _watches, _level_before
-        with _LOCK:
+        with LOG_LOCK:
             if _watches == 0:
                 _level_before = av.logging.get_level()
                 av.logging.set_skip_repeated(False)
@@ -43,7 +44,7 @@ class DamageLog:
     def __exit__(self, *_: object) -> None:
         global _watches
         self._capture.__exit__(None, None, None)
-        with _LOCK:
+        with LOG_LOCK:
             _watches -= 1
             if _watches == 0:
                 av.logging.set_level(_level_before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -204,7 +205,7 @@ def read_format(given: InputLike) -> tuple[VideoFormat, str]:
 def _with_scan(info: MediaInfo, given: InputLike) -> MediaInfo:
     from dataclasses import replace
 
-    if hasattr(given, "read"):
+    if not isinstance(given, str | os.PathLike):
         given.seek(0)
     with Source(given) as source:
         scan = _scan_packets(source)
@@ -267,7 +268,7 @@ def timecode(source: Source) -> str | None:
 
 
 def _stream_info(stream: Stream) -> StreamInfo:
-    context = stream.codec_context
+    context: Any = stream.codec_context
     is_audio = stream.type == "audio" and context is not None
     is_file = stream.type == "attachment"
     return StreamInfo(

@@ -134,24 +134,20 @@ class Muxer:
 
     def write_video(self, packet: Packet) -> None:
         """An encoded packet, with times in the input's ticks."""
-        assert self._video is not None
-        source, target = packet.time_base, self._video.time_base
-        assert source is not None
-        assert target is not None
+        if self._video is None or packet.pts is None:
+            raise OutputError("an encoded packet without a time cannot be written")
+        source, target = packet.time_base, _ticks(self._video)
         if self._video_base is None:
             # The first packet out of an encoder is its first frame. All others keep their exact distance to it.
-            first = packet.pts
-            self._video_base = first, round((first * source - self._origin_s) / target)
+            self._video_base = packet.pts, round((packet.pts * source - self._origin_s) / target)
         first, first_out = self._video_base
         ratio = source / target
-        for name in ("pts", "dts"):
-            ticks = getattr(packet, name)
-            if ticks is not None:
-                setattr(packet, name, first_out + round((ticks - first) * ratio))
+        dts = packet.pts if packet.dts is None else packet.dts
+        packet.pts = first_out + round((packet.pts - first) * ratio)
+        packet.dts = first_out + round((dts - first) * ratio)
         packet.duration = round((packet.duration or 0) * ratio)
         packet.time_base = target
-        dts = packet.dts if packet.dts is not None else packet.pts
-        self._write_waiting(float(dts * target))
+        self._write_waiting(float(packet.dts * target))
         self._write(self._video, packet)
 
     def finish(self) -> tuple[str, ...]:
@@ -190,13 +186,11 @@ class Muxer:
 
     def _rebase(self, packet: Packet, stream: Stream) -> None:
         """From the input's time to the container's ticks, rounded once."""
-        source, target = packet.time_base, stream.time_base
-        assert source is not None
-        assert target is not None
-        for name in ("pts", "dts"):
-            ticks = getattr(packet, name)
-            if ticks is not None:
-                setattr(packet, name, round((ticks * source - self._origin_s) / target))
+        source, target = packet.time_base, _ticks(stream)
+        if packet.pts is not None:
+            packet.pts = round((packet.pts * source - self._origin_s) / target)
+        if packet.dts is not None:
+            packet.dts = round((packet.dts * source - self._origin_s) / target)
         packet.duration = round((packet.duration or 0) * source / target)
         packet.time_base = target
 
@@ -210,3 +204,10 @@ class Muxer:
             raise OutputError(
                 f"a packet of {stream.type} stream {stream.index} cannot be written: {error.strerror}"
             ) from error
+
+
+def _ticks(stream: Stream) -> Fraction:
+    """Seconds per tick that the muxer chose for `stream`."""
+    if stream.time_base is None:
+        raise OutputError(f"the muxer gave {stream.type} stream {stream.index} no time base")
+    return stream.time_base

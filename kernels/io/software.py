@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import av
 from av.codec.context import ThreadType
@@ -17,7 +17,7 @@ from kernels.io.seek import seek_before
 from kernels.io.span import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from av import Packet, VideoFrame
     from av.stream import Stream
@@ -158,8 +158,8 @@ class SoftwareDecoder:
     def _expect(self, packet: Packet | None) -> None:
         """Count a packet that should give a frame."""
         if packet is not None and not packet.is_discard:
-            known = packet.pts is not None
-            self._expected += self._time_s(packet.pts) in self._span if known else self._span.is_whole
+            is_wanted = self._span.is_whole if packet.pts is None else self._time_s(packet.pts) in self._span
+            self._expected += is_wanted
 
     def _damage(self, problem: str) -> None:
         self._errors += 1
@@ -218,7 +218,8 @@ class SoftwareDecoder:
         )
 
     def _note_side_data(self, frame: VideoFrame) -> None:
-        for data in frame.side_data:
+        items: Iterable[Any] = frame.side_data  # PyAV's stubs call it a dict; it iterates over its items
+        for data in items:
             name = data.type.name
             if name in KEPT_SIDE_DATA and name not in self._side_data:
                 self._side_data = {**self._side_data, name: bytes(data)}
@@ -228,8 +229,9 @@ class SoftwareDecoder:
     def _raise_changed(self, shape: tuple[int, int, str]) -> None:
         assert self._shape is not None
         before, after = (f"{w}x{h} {name}" for w, h, name in (self._shape, shape))
+        number = self._index + self.frames_in
         raise InputError(
-            f"{self._source.name}: the picture changes from {before} to {after} at frame {self._index + self.frames_in}; "
+            f"{self._source.name}: the picture changes from {before} to {after} at frame {number}; "
             "cut the file there with --start and --duration"
         )
 

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import re
-import threading
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
@@ -16,6 +15,7 @@ import av
 from kernels.color import ChromaLocation
 from kernels.errors import InputError
 from kernels.frame import FieldOrder
+from kernels.io.damage import LOG_LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,15 +45,13 @@ _CHROMA_LOCATIONS: Final = {
     "bottomleft": ChromaLocation.BOTTOMLEFT,
     "bottom": ChromaLocation.BOTTOM,
 }
-# libav's log level is one number for the whole process.
-_LOG_LOCK: Final = threading.Lock()
 
 
 class Source:
     """An open input. A context manager; raises `InputError` for whatever cannot be opened or has no video."""
 
     def __init__(self, given: InputLike) -> None:
-        self.name = str(getattr(given, "name", "input")) if hasattr(given, "read") else os.fspath(given)  # type: ignore[arg-type]
+        self.name = str(getattr(given, "name", "input")) if hasattr(given, "read") else os.fspath(given)
         self._owned: _File | None = None
         file = given if hasattr(given, "read") else self._open_path(os.fspath(given))
         try:
@@ -163,11 +161,11 @@ class Source:
 
     def _describe(self) -> str:
         """Libav's own line about the video stream, the only place where it tells some facts."""
-        with _LOG_LOCK:
+        with LOG_LOCK:
             level = av.logging.get_level()
             av.logging.set_level(av.logging.VERBOSE)
             try:
-                text = str(self.container.dumps_format())
+                text = str(self.container.dumps_format())  # type: ignore[attr-defined] # missing in PyAV's stubs
             finally:
                 av.logging.set_level(level)
         parts = re.split(r"(?m)^\s*Stream #0:", text)
