@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from kernels.jit import njit
 from kernels.resample import loops
-from kernels.resample.loops import INLINE, KERNEL
+from kernels.resample.loops import INLINE
 from kernels.resample.vectors import wide_vectors
 from kernels.resample.weights import Axis, Taps, make_taps, mirrored
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PLAIN: Final = -1
 """`Columns.deal` of an axis that has no horizontal pass."""
+DOUBLE: Final = -2
+"""`Columns.deal` of twice as many samples by up to 6 taps: `loops.double` does both phases at once."""
 GATHER: Final = 0
 """`Columns.deal` of a ratio whose phases repeat too rarely to be worked on one by one."""
 
@@ -44,9 +46,7 @@ class Columns(NamedTuple):
     period: int
     """P; 1 when gathering."""
     deal: int
-    """Q, or `GATHER`, or `PLAIN`."""
-    doubles: bool
-    """Whether `loops.double` does both phases at once."""
+    """Q, or `GATHER`, `DOUBLE` or `PLAIN`."""
     begins: NDArray[np.int64]
     """(P, taps): where a tap's samples for a phase begin among the dealt rows, laid one after another."""
     starts: NDArray[np.int64]
@@ -73,15 +73,16 @@ def make_columns(axis: Axis, kernel: Filter) -> Columns:
     elif taps.period > _MAX_PERIOD or axis.target_size < _MIN_PHASE_SAMPLES * taps.period:
         deal, period, reach = GATHER, 1, count
     else:
-        deal, period, reach = taps.advance, taps.period, max(count, 7) + taps.advance + 1  # `double` reads 7
+        deal, period = taps.advance, taps.period
+        deal = DOUBLE if (period, deal) == (2, 1) and count <= 6 else deal
+        reach = max(count, 7) + taps.advance + 1  # `double` reads 7
     starts = taps.starts(axis.target_size)
     pad_left = max(0, -int(starts.min()))
     total = max(int(starts.max()) + reach, axis.source_size) + pad_left
     total += -total % max(deal, 1)
     outside = np.concatenate([np.arange(-pad_left, 0), np.arange(axis.source_size, total - pad_left)])
     at = taps.first[:, None] + np.arange(count) + pad_left
-    doubles = (period, deal) == (2, 1) and count <= 6
-    weights = _double_weights(taps) if doubles else taps.weights
+    weights = _double_weights(taps) if deal == DOUBLE else taps.weights
     if deal == GATHER:
         weights = taps.weights[np.arange(axis.target_size) % taps.period].T
     return Columns(
@@ -91,7 +92,6 @@ def make_columns(axis: Axis, kernel: Filter) -> Columns:
         pad_source=mirrored(outside, axis.source_size),
         period=period,
         deal=deal,
-        doubles=doubles,
         begins=at % max(deal, 1) * (total // max(deal, 1)) + at // max(deal, 1),
         starts=starts + pad_left,
         reach=reach,
@@ -135,7 +135,7 @@ def fill(
 @njit(**INLINE)
 def resample_row(
     out: Any, at: int, row: Any, dealt: Any, phases: Any, first: int, last: int, begin: int, end: int,
-    period: int, deal: int, doubles: bool, begins: Any, starts: Any, weights: Any,
+    period: int, deal: int, begins: Any, starts: Any, weights: Any,
 ) -> None:  # fmt: skip
     """Target columns `first` <= x < `last`, rounded up to whole periods, into out[at:]; `first` starts a period.
 
@@ -149,7 +149,7 @@ def resample_row(
         loops.convert(out, at, last - first, row, first)
     elif deal == GATHER:
         loops.gather(out, at, row, starts, weights, first, last)
-    elif doubles:
+    elif deal == DOUBLE:
         loops.double(out, at, size, row, begins[0, 0] + shift, weights)
     else:
         if deal > 1:

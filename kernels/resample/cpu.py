@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
+from kernels.jit import njit
 from kernels.resample.columns import Columns, make_columns
 from kernels.resample.loops import KERNEL
 from kernels.resample.rows import Rows, make_rows, resample_then_sum, sum_then_resample, work_space
@@ -52,6 +52,7 @@ class Resampler:
     def __call__(self, source: Plane, target: Plane, first: int, last: int) -> None:
         resample = resample_then_sum if self.grows else sum_then_resample
         flat_in, flat_out = source.reshape(-1), target.reshape(-1)
+        flat_in.flags.writeable = False  # one compiled variant, whoever owns the samples
         planes = (flat_in, source.shape[1], flat_out, target.shape[1])
         resample(*planes, first, last, self.rows, self.columns, self.peak, *work_space(self.columns))
 

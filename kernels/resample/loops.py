@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 
+from kernels.jit import njit
 from kernels.resample.vectors import wide_vectors
 
 # Relaxed float rules that let LLVM fuse multiply and add and use plain min and max; no value here is NaN or

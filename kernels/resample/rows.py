@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from kernels.jit import njit
 from kernels.resample import loops
 from kernels.resample.columns import PLAIN, fill, padded, resample_row, span
 from kernels.resample.loops import INLINE, KERNEL
@@ -82,7 +82,7 @@ def sum_then_resample(
     """Target rows `first` <= y < `last`, vertical pass first. Planes are flat, their rows `pitch_*` samples apart."""
     wide_vectors()
     width, left, pad_source = columns.width_in, columns.pad_left, columns.pad_source
-    period, deal, doubles = columns.period, columns.deal, columns.doubles
+    period, deal = columns.period, columns.deal
     begins, starts, weights = columns.begins, columns.starts, columns.weights
     source_of, row_weights = rows.source_of, rows.weights
     strip = _STRIP // period * period
@@ -98,9 +98,7 @@ def sum_then_resample(
         for x in range(0, columns.width_out, strip):
             end = min(x + strip, columns.width_out)
             begin_in, end_in = span(columns, x, end)
-            resample_row(
-                held, 0, row, dealt, phases, x, end, begin_in, end_in, period, deal, doubles, begins, starts, weights
-            )
+            resample_row(held, 0, row, dealt, phases, x, end, begin_in, end_in, period, deal, begins, starts, weights)
             loops.store(target, y * pitch_out + x, end - x, held, 0, peak)
 
 
@@ -149,16 +147,14 @@ def _hold(
     """Resample columns `x` to `end` of source rows `first` to `last` into the held rows, of which row 0 is `top`."""
     wide_vectors()
     left, width, pad_source = columns.pad_left, columns.width_in, columns.pad_source
-    period, deal, doubles = columns.period, columns.deal, columns.doubles
+    period, deal = columns.period, columns.deal
     begins, starts, weights = columns.begins, columns.starts, columns.weights
     begin_in, end_in = span(columns, x, end)
     for s in range(first, last):
         folded = s % (2 * height)
         fill(row, source, min(folded, 2 * height - 1 - folded) * pitch, left, width, pad_source, begin_in, end_in)
         at = (s - top) * _STRIDE
-        resample_row(
-            held, at, row, dealt, phases, x, end, begin_in, end_in, period, deal, doubles, begins, starts, weights
-        )
+        resample_row(held, at, row, dealt, phases, x, end, begin_in, end_in, period, deal, begins, starts, weights)
 
 
 @njit(**INLINE)
@@ -173,7 +169,8 @@ def _sum_pairs(
         other = min(y + 1, last - 1)
         begin = (starts[y] - top) * _STRIDE
         low, high = at + (y - first) * pitch, at + (other - first) * pitch
-        _pair(target, low, high, size, held, begin, weights, y % period, starts[other] - starts[y], other % period, peak)
+        shift = starts[other] - starts[y]
+        _pair(target, low, high, size, held, begin, weights, y % period, shift, other % period, peak)
 
 
 @njit(**KERNEL)
