@@ -120,10 +120,10 @@ def _axis(source: tuple[int, int, Fraction], target: tuple[int, int, Fraction]) 
 
 
 def make_taps(axis: Axis, kernel: Filter) -> Taps:
-    """Weights of `kernel` on `axis`."""
+    """Weights of `kernel` on `axis`; an axis that does not change is left alone by every kernel."""
     period = min(axis.step.denominator, axis.target_size)
     centres = [axis.start + axis.step * i for i in range(period)]
-    if kernel.support == 0:
+    if kernel.support == 0 or axis.is_identity:
         first = np.array([_floor(c + _HALF) for c in centres], dtype=np.int64)
         weights = np.ones((period, 1))
     elif kernel.covers:
