@@ -22,4 +22,4 @@ class Interrupted(RunnerError, RuntimeError):  # noqa: N818 - it says what happe
     """The user or the system asked the run to end, and nothing of it is left."""
 
     def __init__(self) -> None:
-        super().__init__("interrupted; nothing was kept")
+        super().__init__("interrupted")

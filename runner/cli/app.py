@@ -83,13 +83,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None and not (debug or sys.warnoptions):
         warnings.simplefilter("ignore")  # those of libraries are for developers; ours are printed as lines
     _print_any_name()
-    code = _run([word for word in given if word != "--debug"] or ["--help"], debug=debug)
+    held: list[BaseException] = []
+    code = _run([word for word in given if word != "--debug"] or ["--help"], held, debug=debug)
     if arguments is None:
         ignore_signals()
-    return code or _flush(debug=debug)
+    code = code or _flush(debug=debug)
+    if held and arguments is None:
+        # A failed job leaves an encoder with frames in it. Closing it as the interpreter ends can take half a
+        # minute, so the process ends while the error still holds it.
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
-def _run(words: list[str], *, debug: bool) -> int:
+def _run(words: list[str], held: list[BaseException], *, debug: bool) -> int:
+    """The exit code of one command; what it raised goes into `held`."""
     try:
         end_on_signals()
         status = typer.main.get_command(app).main(words, prog_name="runner", standalone_mode=False)
@@ -98,6 +106,7 @@ def _run(words: list[str], *, debug: bool) -> int:
     except SystemExit as request:  # completion scripts, and a reader that closed the pipe
         return request.code if isinstance(request.code, int) else ExitCode.DONE
     except Exception as error:  # noqa: BLE001 - the edge of the process: nothing may pass but a line and a code
+        held.append(error)
         return _report(error, debug=debug)
     except KeyboardInterrupt:
         status = ExitCode.INTERRUPTED

@@ -8,16 +8,15 @@ import sys
 import threading
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from runner.cli.exit_codes import ExitCode
-from runner.errors import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-GRACE_S: Final = 1.2
+GRACE_S: Final = 0.5
 """How long a job may take to stop by itself before the process ends without it; Ctrl-C is answered within 2 s."""
 
 SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -42,9 +41,10 @@ def ignore_signals() -> None:
 def run_interruptibly(work: Callable[[threading.Event], Any], *, discard: Callable[[], None]) -> Any:
     """Run `work(stop)` in a thread of its own, while this one waits for it and for signals.
 
-    A signal sets `stop`. When `work` has not ended `GRACE_S` later, or a second signal comes, `discard()` puts
-    away what is unfinished and the process ends at once: native code cannot be interrupted from outside.
-    Raises what `work` raises; `Interrupted` when a signal ended it.
+    A signal sets `stop`. When `work` has ended for it, or has not `GRACE_S` later, or a second signal comes,
+    `discard()` puts away what is unfinished and the process ends at once: native code cannot be interrupted
+    from outside, and closing an encoder that still has frames can take half a minute.
+    Without a signal it returns what `work` returns and raises what it raises.
     """
     stop = threading.Event()
     job = _Job(work, stop)
@@ -67,7 +67,7 @@ def run_interruptibly(work: Callable[[threading.Event], Any], *, discard: Callab
         for number, handler in before.items():
             signal.signal(number, handler)
     if signals and job.error is not None:
-        raise Interrupted from job.error
+        _end_now(discard)
     if job.error is not None:
         raise job.error
     return job.result
@@ -90,9 +90,10 @@ class _Job(threading.Thread):
             self.error = error
 
 
-def _end_now(discard: Callable[[], None]) -> None:
-    discard()
+def _end_now(discard: Callable[[], None]) -> NoReturn:
+    with suppress(OSError):
+        discard()
     with suppress(OSError, ValueError):
-        sys.stderr.write("\nrunner: interrupted\n")
+        sys.stderr.write("runner: interrupted\n")
         sys.stderr.flush()
     os._exit(ExitCode.INTERRUPTED)
