@@ -131,6 +131,10 @@ def output_format(params: Scale, source: VideoFormat) -> VideoFormat:
     return replace(source, width=width, height=height, sample_aspect_ratio=source.sample_aspect_ratio * stretch)
 
 
+def _is_size(text: str) -> bool:
+    return text in _SIZES or re.fullmatch(r"[1-9]\d*x\d+", text) is not None
+
+
 def _read_size(text: str) -> tuple[int, int]:
     if text in _SIZES:
         return _SIZES[text]
@@ -142,8 +146,11 @@ def _read_size(text: str) -> tuple[int, int]:
 
 def _asked_size(params: Scale, source: VideoFormat) -> tuple[int, int]:
     """(width, height) as the options say, negative where the aspect is to decide."""
-    if params.size:
-        width, height = _read_size(params.size)
+    size = params.size
+    if not size and params.h.text == "ih" and _is_size(params.w.text):
+        size = params.w.text  # FFmpeg's scale=hd1080 and scale=1280x720
+    if size:
+        width, height = _read_size(size)
         return width or source.width, height or source.height
     names = _names(source)
     needs_height = _mentions(params.w, "oh", "out_h")
