@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import pytest
+from av.stream import AttachmentStream
 
 from kernels.errors import ContainerError, FormatError, InputError, StoppedError
 from kernels.io.containers import StreamChoices
@@ -187,7 +188,7 @@ def test_subtitles_chapters_attachments_and_tags_are_copied() -> None:
     assert after.pts == before.pts
     assert after.language == "fra"
     with av.open(io.BytesIO(out)) as opened:
-        files = {(s.name, s.mimetype, s.data) for s in opened.streams if s.type == "attachment"}
+        files = {(s.name, s.mimetype, s.data) for s in opened.streams if isinstance(s, AttachmentStream)}
         assert files == set(clip.attachments)
         assert [(c["start"] * c["time_base"], c["metadata"]["title"]) for c in opened.chapters()] == [
             (0, "first"),
@@ -286,7 +287,9 @@ def test_hdr10_metadata_that_cannot_be_kept_is_named() -> None:
 
 def _side_data(data: bytes) -> dict[str, bytes]:
     with av.open(io.BytesIO(data)) as opened:
-        return {item.type.name: bytes(item) for item in next(opened.decode(video=0)).side_data}
+        frame = next(opened.decode(opened.streams.video[0]))
+        items: list[Any] = list(frame.side_data)
+        return {item.type.name: bytes(item) for item in items}
 
 
 def _rationals(data: bytes) -> list[float]:
@@ -394,7 +397,8 @@ def test_sound_is_encoded_again_when_asked() -> None:
     assert abs(offsets(out)[0]) < Fraction(1, 40)
     assert result.warnings == ()
     with av.open(io.BytesIO(out)) as opened:
-        samples = sum(frame.samples for frame in opened.decode(audio=0))
+        counts: list[int] = [frame.samples for frame in opened.decode(opened.streams.audio[0])]
+    samples = sum(counts)
     assert abs(samples / 48000 - 2) < 0.05
 
 

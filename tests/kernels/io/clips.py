@@ -15,6 +15,8 @@ from av.subtitles.subtitle import SubtitleSet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from av.container.core import Chapter
+
 X264_FAST = {"preset": "ultrafast", "crf": "20"}
 X264_B_FRAMES = {"preset": "veryfast", "bf": "3", "x264-params": "b-adapt=0:keyint=12:scenecut=0", "crf": "20"}
 X264_OPEN_GOP = {
@@ -138,7 +140,7 @@ def _add_cover(out: Any) -> Any:
     return stream
 
 
-def _chapter(number: int, start: int, end: int, title: str) -> dict[str, Any]:
+def _chapter(number: int, start: int, end: int, title: str) -> Chapter:
     return {"id": number, "start": start, "end": end, "time_base": Fraction(1, 1000), "metadata": {"title": title}}
 
 
@@ -238,7 +240,7 @@ def read(data: bytes) -> list[Read]:
             if packet.size:
                 found[packet.stream_index].append((packet.pts, bytes(packet)))
         for stream in opened.streams:
-            base = stream.time_base
+            base = stream.time_base or Fraction(1)
             streams.append(
                 Read(
                     kind=stream.type,
@@ -260,7 +262,8 @@ def shown_times(data: bytes) -> list[Fraction]:
     """When each decoded frame of the first video stream is shown, seconds."""
     with av.open(io.BytesIO(data)) as opened:
         stream = opened.streams.video[0]
-        return [frame.pts * stream.time_base for frame in opened.decode(stream)]
+        base = stream.time_base or Fraction(1)
+        return [frame.pts * base for frame in opened.decode(stream) if frame.pts is not None]
 
 
 def from_first(values: Sequence[Fraction]) -> list[Fraction]:

@@ -76,12 +76,13 @@ def matrix(source: tuple[int, int, float], target: tuple[int, int, float], kerne
         return np.eye(len(have))  # an axis that does not change is not filtered
     pitch_in, pitch_out = (1 << source[1]) / source[0], (1 << target[1]) / target[0]
     step = pitch_out / pitch_in
-    result = np.zeros((len(want), len(have)))
+    result: NDArray[np.float64] = np.zeros((len(want), len(have)))
     for i, centre in enumerate((want - have[0]) / pitch_in):
         reach = step / 2 + 1 if kernel.covers else max(kernel.support, 0.5) * max(step, 1) + 1
         for j in range(int(centre - reach) - 2, int(centre + reach) + 3):
             result[i, mirror(j, len(have))] += weight(kernel, j - centre, step)
-    return result / result.sum(axis=1, keepdims=True)
+    normalised: NDArray[np.float64] = result / result.sum(axis=1, keepdims=True)
+    return normalised
 
 
 def weight(kernel: Filter, distance: float, step: float) -> float:
