@@ -43,7 +43,7 @@ FILTERS = {
     "lanczos": "f=lanczos:param_a=3",
     "lanczos:param0=4": "f=lanczos:param_a=4",
 }
-SIZES = {"up": (128, 104), "down": (36, 30), "mixed": (96, 20)}
+SIZES = {"up": (128, 104), "down": (36, 28), "mixed": (96, 20)}
 LOCATIONS = {"left": ChromaLocation.LEFT, "center": ChromaLocation.CENTER, "topleft": ChromaLocation.TOPLEFT}
 
 
@@ -155,15 +155,15 @@ def test_area_is_the_mean_as_opencv_has_it(
         "scale=300:300:force_original_aspect_ratio=decrease", "scale=300:300:force_original_aspect_ratio=increase",
         "scale=301:203:force_original_aspect_ratio=decrease:force_divisible_by=4",
         "scale=301:203:force_original_aspect_ratio=increase:force_divisible_by=6",
-        "scale='min(iw,200)':'min(ih,500)'", "scale=trunc(iw/3/hsub)*hsub:-2", "scale=in_w*sar:out_w/dar", "scale=100x50",
+        "scale='min(iw,200)':'min(ih,500)'", "scale=trunc(iw/3/hsub)*hsub:-2", "scale=in_w*sar:out_w/dar",
+        "scale=100x50",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [(640, 360), (333, 517)], ids=str)
 def test_sizes_are_those_of_ffmpeg(chain: str, size: tuple[int, int]) -> None:
     graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=size[0], height=size[1], format=av.VideoFormat("yuv420p"), time_base=Fraction(1, 25)
-    )
+    form = av.VideoFormat("yuv420p")
+    source = graph.add_buffer(width=size[0], height=size[1], format=form, time_base=Fraction(1, 25))
     arguments = chain.partition("=")[2].replace("'", "").replace(",", "\\,")
     step, sink = graph.add("scale", arguments), graph.add("buffersink")
     source.link_to(step)
@@ -189,15 +189,12 @@ def test_the_display_aspect_is_kept() -> None:
     ("chain", "word"),
     [
         ("scale=40000:100", "40000x100"),
-        ("scale=100:0.5-1", "100x"),
+        ("scale=iw*1000:100", "640000x100"),
         ("scale=w=oh:h=ow", "refer to each other"),
         ("scale=iq:100", "iq"),
     ],
 )
 def test_an_impossible_size_is_one_line(chain: str, word: str) -> None:
-    if chain == "scale=100:0.5-1":
-        chain = "scale=iw*1000:100"
-        word = "640000x100"
     with pytest.raises(FormatError) as caught:
         size_of(chain)
     assert word in str(caught.value)
@@ -242,15 +239,14 @@ def test_set5_doubling_has_the_known_psnr(flags: str, wanted_db: float, run_chai
 
 
 def doubling_psnr_db(path: Path, flags: str, run_chain: ChainRunner) -> float:
-    """PSNR on BT.601 limited luma of the image halved by MATLAB's antialiased bicubic and doubled by us."""
+    """PSNR of the BT.601 limited luma halved by MATLAB's antialiased bicubic and doubled by us."""
     picture = cv2.imread(str(path)).astype(np.float64)  # B, G, R
-    picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
-    small = np.clip(np.floor(halved(picture) + 0.5), 0, 255)
-    high, low = luma(picture), np.floor(luma(small) + 0.5).astype(np.uint8)
+    high = np.floor(luma(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]) + 0.5)
+    low = np.clip(np.floor(halved(high) + 0.5), 0, 255).astype(np.uint8)
     form = VideoFormat(width=low.shape[1], height=low.shape[0], pixel_format=pixel_format("gray"))
     frame = Frame(planes=(low,), format=form)
     doubled = run_chain(f"scale=iw*2:ih*2:{flags}", frame).planes[0].astype(np.float64)
-    error = (doubled - np.floor(high + 0.5))[2:-2, 2:-2]
+    error = (doubled - high)[2:-2, 2:-2]
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 
@@ -265,7 +261,7 @@ def halved(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     weights = np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2)
     weights /= weights.sum()
     for axis in (0, 1):
-        padded = np.pad(picture, [(3, 3) if a == axis else (0, 0) for a in range(3)], mode="symmetric")
+        padded = np.pad(picture, [(3, 3) if a == axis else (0, 0) for a in range(2)], mode="symmetric")
         count = picture.shape[axis] // 2
         parts = [np.take(padded, np.arange(count) * 2 + k, axis=axis) * w for k, w in enumerate(weights)]
         picture = np.sum(parts, axis=0)
