@@ -33,6 +33,7 @@ class HeadSink:
         self._end = 0
         self._hole: tuple[int, int] | None = None
         self._held: list[tuple[int, bytes]] = []
+        self._is_change = False
         self.closed = False
 
     @property
@@ -43,18 +44,20 @@ class HeadSink:
         view = bytes(data)
         if self.closed:
             return len(view)  # a cancelled job: what the muxer still flushes is of no use
-        if self._position > self._end:
-            self._fill_hole()
-        inside = min(len(view), self._end - self._position)
-        if inside:
-            self._held.append((self._position, view[:inside]))
-        if inside < len(view):
-            self._append(view[inside:])
+        self._is_change = self._is_change or self._position < self._end
+        if self._is_change:
+            self._held.append((self._position, view))  # all of it, past the end too: an index may outgrow the file
+        else:
+            if self._position > self._end:
+                self._fill_hole()
+            self._append(view)
         self._position += len(view)
         return len(view)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}[whence]
+        if start + offset != self._position:
+            self._is_change = False
         self._position = start + offset
         return self._position
 
@@ -69,6 +72,7 @@ class HeadSink:
         """Write the held changes into the target, in the order they came."""
         for position, data in self._held:
             self._write_at(position, data)
+            self._end = max(self._end, position + len(data))
         self._held.clear()
         self._target.seek(self._base + self._end)
 

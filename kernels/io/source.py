@@ -164,9 +164,11 @@ class Source:
         with LOG_LOCK:
             level = av.logging.get_level()
             av.logging.set_level(av.logging.VERBOSE)
+            av.logging.set_libav_level(av.logging.VERBOSE)  # only then is the chroma location in the line
             try:
                 text = str(self.container.dumps_format())  # type: ignore[attr-defined] # missing in PyAV's stubs
             finally:
+                av.logging.set_libav_level(av.logging.INFO)  # its default
                 av.logging.set_level(level)
         parts = re.split(r"(?m)^\s*Stream #0:", text)
         return next((part for part in parts if re.match(rf"{self.video.index}\b", part)), "")

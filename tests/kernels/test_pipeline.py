@@ -13,9 +13,11 @@ import av
 import pytest
 from av.stream import AttachmentStream
 
+from kernels.color import ChromaLocation
 from kernels.errors import ContainerError, FormatError, InputError, StoppedError
 from kernels.io.containers import StreamChoices
 from kernels.io.encode import EncodeSettings
+from kernels.io.info import probe
 from kernels.pipeline import Progress, Result, process
 from tests.kernels.io.clips import (
     X264_B_FRAMES,
@@ -243,6 +245,13 @@ def test_colour_tags_and_aspect_are_kept(color: dict[str, int], container: str) 
         assert stream.sample_aspect_ratio == Fraction(16, 11)
 
 
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_chroma_location_is_kept(codec: str) -> None:
+    options = {"preset": "ultrafast", "chroma_sample_location": "topleft"}
+    out, _ = run(make(Clip(options=options)), encode=EncodeSettings(codec=codec, preset="ultrafast"))
+    assert probe(io.BytesIO(out)).video.format.color.chroma_location is ChromaLocation.TOPLEFT
+
+
 def test_untagged_video_gets_tags() -> None:
     out, _ = run(make(Clip()))
     with av.open(io.BytesIO(out)) as opened:
@@ -360,7 +369,7 @@ def test_the_index_comes_first_in_mp4() -> None:
     assert _boxes(out)[-1] == "mdat"
 
 
-@pytest.mark.parametrize("reserve", [16, 200, 1200])
+@pytest.mark.parametrize("reserve", [16, 200, 1200, 2000])
 def test_a_reserve_too_small_costs_nothing_but_a_warning(reserve: int) -> None:
     clip = Clip(frames=60, sounds=(Sound(),), options=X264_B_FRAMES)
     data = make(clip)
