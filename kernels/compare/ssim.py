@@ -17,9 +17,9 @@ import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numba import njit
 
 from kernels.compare.rows import flat_rows
+from kernels.jit import njit
 
 if TYPE_CHECKING:
     from typing import Any
