@@ -103,6 +103,7 @@ class Muxer:
             options["movie_timescale"] = str(ticks if ticks <= MAX_MOVIE_TIMESCALE else max(timescales))
         else:
             options["reserve_index_space"] = str(reserve.cue_bytes() if reserve_bytes is None else reserve_bytes)
+            options["fflags"] = "+bitexact"  # else every file gets a random segment UID: no two runs were equal
         return options
 
     def set_video(self, stream: Stream) -> None:
@@ -155,11 +156,14 @@ class Muxer:
         self._write_waiting(math.inf)
         try:
             self.container.close()
-        except av.FFmpegError as error:
+        except av.ArgumentError as error:
+            # libav's answer to an index larger than its reserve, after it has written it.
             if not self._rules.is_mp4:
                 raise OutputError(f"the container cannot be finished: {error.strerror}") from error
             self._sink.settle_at_end()
             return ("the space kept for the index was too small, so it stands at the end of the file",)
+        except av.FFmpegError as error:
+            raise OutputError(f"the container cannot be finished: {error.strerror}") from error
         self._sink.settle()
         return ()
 
