@@ -1,18 +1,31 @@
 """Everything `storage` raises on purpose.
 
     StorageError (OSError)
-    ├── OutputExistsError   (FileExistsError)  something already has the name of the output
-    ├── OutputFolderError                      the folder of the output is missing or takes no new file
-    ├── SameFileError                          input and output are one file
-    └── WriteError                             bytes that could not be stored: disk full, quota, device gone
+    ├── OutputExistsError   (FileExistsError)    something already has the name of the output
+    ├── OutputFolderError                        the folder of the output is missing or takes no new file
+    ├── SameFileError                            input and output are one file
+    ├── WriteError                               bytes that could not be stored: disk full, quota, device gone
+    ├── UriError            (ValueError)         a location that cannot be read
+    ├── KeyNameError        (ValueError)         a key that the store cannot hold
+    ├── CredentialsError                         a key or region that is missing or malformed
+    ├── ChangedError                             an object that was replaced or deleted while it was read
+    ├── UnsupportedError                         something this kind of store cannot do
+    ├── JournalError                             a record of an unfinished transfer that does not fit
+    ├── GaveUpError                              what failed so often or so long that waiting makes no sense
+    └── RequestError                             an answer that is no success, and its facts
+        ├── MissingError (FileNotFoundError)       no such object, bucket or upload
+        ├── AccessError (PermissionError)          a key that is wrong, expired or not allowed to do this
+        ├── CapError                               the account's own limit is used up
+        └── ConnectionFailedError (ConnectionError)  no answer, or one that broke off
 
-Messages are one line: what was given, what is wrong with it, what to do next.
+Messages are one line: what was given, what is wrong with it, what to do next. None holds a secret.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
@@ -62,3 +75,116 @@ class WriteError(StorageError):
         written = cls(f"cannot write {os.fspath(path)}: {advice}")
         written.errno = error.errno
         return written
+
+
+class UriError(StorageError, ValueError):
+    """A location that cannot be read."""
+
+
+class KeyNameError(StorageError, ValueError):
+    """A key that the store cannot hold under exactly that name."""
+
+
+class CredentialsError(StorageError):
+    """A key or region that is missing or malformed; the message names the variable, never its value."""
+
+
+class ChangedError(StorageError):
+    """An object that was replaced or deleted while it was being read."""
+
+
+class UnsupportedError(StorageError):
+    """Something that this kind of store cannot do."""
+
+
+class JournalError(StorageError):
+    """The record of an unfinished transfer belongs to something else, or is in use."""
+
+
+class GaveUpError(StorageError):
+    """What failed so often or so long that waiting makes no sense. `__cause__` is the last failure."""
+
+    def __init__(self, what: str, *, tries: int, elapsed_s: float, last: RequestError) -> None:
+        self.tries = tries
+        self.elapsed_s = elapsed_s
+        times = "once" if tries == 1 else f"{tries} times"
+        super().__init__(f"gave up {what}: tried {times} in {elapsed_s:.0f} s, last {last.failure}; try again later")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What an answer said, or that there was none."""
+
+    status: int | None = None
+    """HTTP status; None when no whole answer came."""
+    code: str = ""
+    """The service's own word, such as `SlowDown`."""
+    message: str = ""
+    retry_after_s: float | None = None
+    """How long the service asks to wait."""
+
+    def __str__(self) -> str:
+        said = " ".join(str(part) for part in (self.status, self.code) if part and str(part) != self.message)
+        if self.code == str(self.status):  # an answer to HEAD has no words
+            said = self.code
+        return f"{said} ({self.message})" if said and self.message else said or self.message or "no answer"
+
+
+class RequestError(StorageError):
+    """An answer that is no success: `failure` has its facts."""
+
+    advice = ""
+
+    def __init__(self, what: str, failure: Failure) -> None:
+        self.what = what
+        self.failure = failure
+        advice = self._advice(failure)
+        super().__init__(f"{what}: {failure}" + (f"; {advice}" if advice else ""))
+
+    def _advice(self, _failure: Failure) -> str:
+        return self.advice
+
+
+class MissingError(RequestError, FileNotFoundError):
+    """No such object, bucket or upload."""
+
+    advice = "check the bucket and the name"
+
+
+class AccessError(RequestError, PermissionError):
+    """A key that is wrong, expired or not allowed to do this."""
+
+    advice = "check the key, its bucket, its capabilities and its expiry"
+
+    def _advice(self, failure: Failure) -> str:
+        return "set this machine's clock" if failure.code == "RequestTimeTooSkewed" else self.advice
+
+
+class CapError(RequestError):
+    """The account's own limit on storage, transactions or downloads is used up."""
+
+    advice = "raise it in the account's Caps & Alerts page, or wait until tomorrow"
+
+
+class ConnectionFailedError(RequestError, ConnectionError):
+    """No answer, or one that broke off."""
+
+
+def is_cap(failure: Failure) -> bool:
+    """Whether `failure` says that an account's cap is used up: a 403 whose text alone tells."""
+    return failure.status == 403 and (
+        "cap exceeded" in failure.message.lower() or failure.code.endswith("cap_exceeded")
+    )
+
+
+def refused(what: str, failure: Failure) -> RequestError:
+    """The error for `failure`, which answered `what` ("reading b2://bucket/key")."""
+    if failure.status is None:
+        return ConnectionFailedError(what, failure)
+    if is_cap(failure):
+        return CapError(what, failure)
+    if failure.status in {401, 403}:
+        return AccessError(what, failure)
+    if failure.status in {404, 410}:
+        return MissingError(what, failure)
+    return RequestError(what, failure)
