@@ -21,12 +21,12 @@ PLAIN: Final = -1
 """`Columns.deal` of an axis that has no horizontal pass."""
 DOUBLE: Final = -2
 """`Columns.deal` of twice as many samples by up to 6 taps: `loops.double` does both phases at once."""
-GATHER: Final = 0
-"""`Columns.deal` of a ratio whose phases repeat too rarely to be worked on one by one."""
+TALL: Final = 0
+"""`Columns.deal` of a ratio whose phases repeat too rarely to be worked on one by one: rows go side by side."""
 
 # A phase is worth a pass of its own from this many samples in a row.
 _MIN_PHASE_SAMPLES: Final = 24
-# Longer periods gather, so that a strip holds whole periods.
+# Above it phases are too short, and a strip could not hold whole periods.
 _MAX_PERIOD: Final = 64
 
 
@@ -44,9 +44,9 @@ class Columns(NamedTuple):
     pad_source: NDArray[np.int64]
     """Source columns of the padding: first what lies left of the row, then what lies right of it."""
     period: int
-    """P; 1 when gathering."""
+    """P; 1 for `TALL`."""
     deal: int
-    """Q, or `GATHER`, `DOUBLE` or `PLAIN`."""
+    """Q, or `TALL`, `DOUBLE` or `PLAIN`."""
     begins: NDArray[np.int64]
     """(P, taps): where a tap's samples for a phase begin among the dealt rows, laid one after another."""
     starts: NDArray[np.int64]
@@ -54,7 +54,7 @@ class Columns(NamedTuple):
     reach: int
     """Padded columns from a sample's first to past the last that its whole period reads, at most."""
     weights: NDArray[np.float32]
-    """(P, taps); gathering: (taps, target width)."""
+    """(P, taps); `DOUBLE`: (2, 7); `TALL`: (target width, taps)."""
 
 
 def padded(taps: Taps) -> Taps:
@@ -71,7 +71,7 @@ def make_columns(axis: Axis, kernel: Filter) -> Columns:
     if axis.is_identity:
         deal, period, reach = PLAIN, 1, 1
     elif taps.period > _MAX_PERIOD or axis.target_size < _MIN_PHASE_SAMPLES * taps.period:
-        deal, period, reach = GATHER, 1, count
+        deal, period, reach = TALL, 1, count + -count % 6
     else:
         deal, period = taps.advance, taps.period
         deal = DOUBLE if (period, deal) == (2, 1) and count <= 6 else deal
@@ -83,8 +83,8 @@ def make_columns(axis: Axis, kernel: Filter) -> Columns:
     outside = np.concatenate([np.arange(-pad_left, 0), np.arange(axis.source_size, total - pad_left)])
     at = taps.first[:, None] + np.arange(count) + pad_left
     weights = _double_weights(taps) if deal == DOUBLE else taps.weights
-    if deal == GATHER:
-        weights = taps.weights[np.arange(axis.target_size) % taps.period].T
+    if deal == TALL:
+        weights = np.pad(taps.weights, ((0, 0), (0, -count % 6)))[np.arange(axis.target_size) % taps.period]
     return Columns(
         width_in=axis.source_size,
         width_out=axis.target_size,
@@ -120,22 +120,22 @@ def span(columns: Any, first: int, last: int) -> tuple[int, int]:
 
 @njit(**INLINE)
 def fill(
-    row: Any, source: Any, offset: int, left: int, width: int, pad_source: Any, first: int, last: int
+    row: Any, at: int, source: Any, offset: int, left: int, width: int, pad_source: Any, first: int, last: int
 ) -> None:  # fmt: skip
-    """Padded columns `first` <= j < `last` of `row` from the row that begins at source[offset]."""
+    """Padded columns `first` <= j < `last` of the row at row[at:] from the one at source[offset:]."""
     wide_vectors()
     for j in range(first, min(left, last)):
-        row[j] = source[offset + pad_source[j]]
+        row[at + j] = source[offset + pad_source[j]]
     begin, end = max(first, left), min(last, left + width)
-    loops.convert(row, begin, end - begin, source, offset + begin - left)
+    loops.convert(row, at + begin, end - begin, source, offset + begin - left)
     for j in range(max(first, left + width), last):
-        row[j] = source[offset + pad_source[j - width]]
+        row[at + j] = source[offset + pad_source[j - width]]
 
 
 @njit(**INLINE)
 def resample_row(
     out: Any, at: int, row: Any, dealt: Any, phases: Any, first: int, last: int, begin: int, end: int,
-    period: int, deal: int, begins: Any, starts: Any, weights: Any,
+    period: int, deal: int, begins: Any, weights: Any,
 ) -> None:  # fmt: skip
     """Target columns `first` <= x < `last`, rounded up to whole periods, into out[at:]; `first` starts a period.
 
@@ -147,8 +147,6 @@ def resample_row(
     size = (last - first + period - 1) // period
     if deal == PLAIN:
         loops.convert(out, at, last - first, row, first)
-    elif deal == GATHER:
-        loops.gather(out, at, row, starts, weights, first, last)
     elif deal == DOUBLE:
         loops.double(out, at, size, row, begins[0, 0] + shift, weights)
     else:

@@ -54,7 +54,7 @@ class Resampler:
         flat_in, flat_out = source.reshape(-1), target.reshape(-1)
         flat_in.flags.writeable = False  # one compiled variant, whoever owns the samples
         planes = (flat_in, source.shape[1], flat_out, target.shape[1])
-        resample(*planes, first, last, self.rows, self.columns, self.peak, *work_space(self.columns))
+        resample(*planes, first, last, self.rows, self.columns, self.peak, work_space(self.columns))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ KERNEL: Final[dict[str, Any]] = {
 # What is called once or twice goes into its caller before LLVM sees it: compiled once instead of once a level.
 INLINE: Final[dict[str, Any]] = KERNEL | {"inline": "always"}
 
+LANES: Final = 16
+"""Rows that `sum_tall` works on at once: the float32 numbers of one 512-bit vector."""
+
 _f = np.float32
 # Offsets are unsigned so that Numba does not look for negative ones, which would stop vectorising.
 _u = np.uint64
@@ -96,17 +99,46 @@ def padded_taps(count: int) -> int:
 
 
 @njit(**KERNEL)
-def gather(out: Any, at: int, row: Any, starts: Any, weights: Any, first: int, last: int) -> None:
-    """out[at + x - first] = sum over k of weights[k, x] * row[starts[x] + k], for long periods."""
+def lift(tall: Any, rows: Any, size: int, begin: int, end: int) -> None:
+    """Put columns `begin` to `end` of LANES rows on end, side by side: tall[j * LANES + r] = rows[r * size + j]."""
     wide_vectors()
-    o = _u(at)
-    for i in range(last - first):
-        out[o + _u(i)] = _f(0)
-    for k in range(0, weights.shape[0], 2):
-        for i in range(last - first):
-            x = _u(first) + _u(i)
-            j = _u(starts[x]) + _u(k)
-            out[o + _u(i)] += weights[_u(k), x] * row[j] + weights[_u(k) + _u(1), x] * row[j + _u(1)]
+    for j in range(begin, end):
+        for r in range(LANES):
+            tall[_u(j) * _u(LANES) + _u(r)] = rows[_u(r) * _u(size) + _u(j)]
+
+
+@njit(**KERNEL)
+def drop(out: Any, at: int, size: int, tall: Any, lane: int) -> None:
+    """The reverse of `lift`: out[at + i] = tall[i * LANES + lane] for i below `size`."""
+    wide_vectors()
+    for i in range(size):
+        out[_u(at) + _u(i)] = tall[_u(i) * _u(LANES) + _u(lane)]
+
+
+@njit(**KERNEL)
+def sum_tall(out: Any, tall: Any, starts: Any, weights: Any, first: int, last: int) -> None:
+    """Target columns `first` <= x < `last` of LANES rows at once, each with its own start and weights.
+
+    out[(x - first) * LANES + r] = sum over k of weights[x, k] * tall[(starts[x] + k) * LANES + r]; the number of
+    taps is a multiple of 6.
+    """
+    wide_vectors()
+    w, n = weights, weights.shape[1]
+    for x in range(first, last):
+        o, s = _u((x - first) * LANES), _u(starts[x] * LANES)
+        a, b, c, d, e, f = w[x, 0], w[x, 1], w[x, 2], w[x, 3], w[x, 4], w[x, 5]
+        for r in range(LANES):
+            j = s + _u(r)
+            near = a * tall[j] + (b * tall[j + _u(LANES)] + c * tall[j + _u(2 * LANES)])
+            far = d * tall[j + _u(3 * LANES)] + (e * tall[j + _u(4 * LANES)] + f * tall[j + _u(5 * LANES)])
+            out[o + _u(r)] = near + far
+        for k in range(6, n, 6):
+            a, b, c, d, e, f = w[x, k], w[x, k + 1], w[x, k + 2], w[x, k + 3], w[x, k + 4], w[x, k + 5]
+            for r in range(LANES):
+                j = s + _u(k * LANES) + _u(r)
+                near = a * tall[j] + (b * tall[j + _u(LANES)] + c * tall[j + _u(2 * LANES)])
+                far = d * tall[j + _u(3 * LANES)] + (e * tall[j + _u(4 * LANES)] + f * tall[j + _u(5 * LANES)])
+                out[o + _u(r)] += near + far
 
 
 @njit(**KERNEL)

@@ -13,8 +13,8 @@ import numpy as np
 
 from kernels.jit import njit
 from kernels.resample import loops
-from kernels.resample.columns import PLAIN, fill, padded, resample_row, span
-from kernels.resample.loops import INLINE, KERNEL
+from kernels.resample.columns import TALL, fill, padded, resample_row, span
+from kernels.resample.loops import INLINE, KERNEL, LANES
 from kernels.resample.vectors import wide_vectors
 from kernels.resample.weights import Axis, make_taps, mirrored
 
@@ -67,45 +67,84 @@ def make_rows(axis: Axis, kernel: Filter, scale: float) -> Rows:
     )
 
 
-def work_space(columns: Columns) -> tuple[NDArray[np.float32], ...]:
-    """What either kernel works in besides its planes: the padded row, the same dealt out, phases, held rows."""
-    dealt = np.empty(columns.width_in + columns.pad_source.size, np.float32)
-    row = dealt if columns.deal <= 1 else np.empty_like(dealt)
-    return row, dealt, np.empty(_STRIP, np.float32), np.empty(_HELD * _STRIDE, np.float32)
+class WorkSpace(NamedTuple):
+    """What the kernels work in besides the planes; one call's own."""
+
+    row: NDArray[np.float32]
+    """A padded row; `TALL`: LANES of them."""
+    dealt: NDArray[np.float32]
+    """The same dealt out, where Q is above 1."""
+    tall: NDArray[np.float32]
+    """`TALL`: the same on end."""
+    tall_out: NDArray[np.float32]
+    """`TALL`: a strip of LANES target rows on end."""
+    phases: NDArray[np.float32]
+    """A strip of a row, phase by phase."""
+    held: NDArray[np.float32]
+    """Resampled rows of a strip."""
+
+
+def work_space(columns: Columns) -> WorkSpace:
+    total = columns.width_in + columns.pad_source.size
+    lanes = LANES if columns.deal == TALL else 0
+    row = np.empty(total * max(lanes, 1), np.float32)
+    return WorkSpace(
+        row=row,
+        dealt=np.empty_like(row) if columns.deal > 1 else row,
+        tall=np.empty(total * lanes, np.float32),
+        tall_out=np.empty(_STRIP * lanes, np.float32),
+        phases=np.empty(_STRIP, np.float32),
+        held=np.empty(_HELD * _STRIDE, np.float32),
+    )
 
 
 @njit(**KERNEL)
 def sum_then_resample(
     source: Any, pitch_in: int, target: Any, pitch_out: int, first: int, last: int, rows: Any, columns: Any, peak: Any,
-    row: Any, dealt: Any, phases: Any, held: Any,
+    work: Any,
 ) -> None:  # fmt: skip
     """Target rows `first` <= y < `last`, vertical pass first. Planes are flat, their rows `pitch_*` samples apart."""
     wide_vectors()
     width, left, pad_source = columns.width_in, columns.pad_left, columns.pad_source
-    period, deal = columns.period, columns.deal
-    begins, starts, weights = columns.begins, columns.starts, columns.weights
+    period, deal, begins, starts, weights = (
+        columns.period,
+        columns.deal,
+        columns.begins,
+        columns.starts,
+        columns.weights,
+    )
     source_of, row_weights = rows.source_of, rows.weights
-    strip = _STRIP // period * period
-    for y in range(first, last):
-        loops.sum_parts(row, left, width, source, source_of, y, pitch_in, 0, row_weights, y % row_weights.shape[0])
-        if deal == PLAIN:
-            loops.store(target, y * pitch_out, width, row, 0, peak)
-            continue
-        for j in range(left):
-            row[j] = row[left + pad_source[j]]
-        for j in range(left, pad_source.size):
-            row[width + j] = row[left + pad_source[j]]
+    row, dealt, tall, tall_out, phases, held = work
+    total = width + pad_source.size
+    strip, block = _STRIP // period * period, LANES if deal == TALL else 1
+    for top in range(first, last, block):
+        count = min(block, last - top)
+        for r in range(count):
+            p, at = (top + r) % row_weights.shape[0], r * total
+            loops.sum_parts(row, at + left, width, source, source_of, top + r, pitch_in, 0, row_weights, p)
+            for j in range(left):
+                row[at + j] = row[at + left + pad_source[j]]
+            for j in range(left, pad_source.size):
+                row[at + width + j] = row[at + left + pad_source[j]]
+        if deal == TALL:
+            loops.lift(tall, row, total, 0, total)
         for x in range(0, columns.width_out, strip):
             end = min(x + strip, columns.width_out)
-            begin_in, end_in = span(columns, x, end)
-            resample_row(held, 0, row, dealt, phases, x, end, begin_in, end_in, period, deal, begins, starts, weights)
-            loops.store(target, y * pitch_out + x, end - x, held, 0, peak)
+            if deal == TALL:
+                loops.sum_tall(tall_out, tall, starts, weights, x, end)
+                for r in range(count):
+                    loops.drop(held, 0, end - x, tall_out, r)
+                    loops.store(target, (top + r) * pitch_out + x, end - x, held, 0, peak)
+            else:
+                begin_in, end_in = span(columns, x, end)
+                resample_row(held, 0, row, dealt, phases, x, end, begin_in, end_in, period, deal, begins, weights)
+                loops.store(target, top * pitch_out + x, end - x, held, 0, peak)
 
 
 @njit(**KERNEL)
 def resample_then_sum(
     source: Any, pitch_in: int, target: Any, pitch_out: int, first: int, last: int, rows: Any, columns: Any, peak: Any,
-    row: Any, dealt: Any, phases: Any, held: Any,
+    work: Any,
 ) -> None:  # fmt: skip
     """As `sum_then_resample`, horizontal pass first, strip by strip.
 
@@ -114,7 +153,7 @@ def resample_then_sum(
     """
     wide_vectors()
     strip = _STRIP // columns.period * columns.period
-    starts = rows.starts
+    starts, held = rows.starts, work.held
     pairs = rows.pair_weights.size > 0
     depth = 7 if pairs else rows.weights.shape[1] + 1
     for x in range(0, columns.width_out, strip):
@@ -129,32 +168,49 @@ def resample_then_sum(
             while stop < last and starts[stop] + depth <= top + _HELD:
                 stop += 1
             need = starts[stop - 1] + depth
-            _hold(held, top, filled, need, source, pitch_in, rows.height_in, columns, x, end, row, dealt, phases)
+            _hold(held, top, filled, need, source, pitch_in, rows.height_in, columns, x, end, work)
             filled = need
             at = pitch_out * y + x
             if pairs:
                 _sum_pairs(target, at, pitch_out, end - x, y, stop, held, top, starts, rows.pair_weights, peak)
             else:
-                _sum_any(target, at, pitch_out, end - x, y, stop, held, top, starts, rows.weights, peak, phases)
+                _sum_any(target, at, pitch_out, end - x, y, stop, held, top, starts, rows.weights, peak, work.phases)
             y = stop
 
 
 @njit(**INLINE)
 def _hold(
     held: Any, top: int, first: int, last: int, source: Any, pitch: int, height: int, columns: Any, x: int, end: int,
-    row: Any, dealt: Any, phases: Any,
+    work: Any,
 ) -> None:  # fmt: skip
     """Resample columns `x` to `end` of source rows `first` to `last` into the held rows, of which row 0 is `top`."""
     wide_vectors()
     left, width, pad_source = columns.pad_left, columns.width_in, columns.pad_source
-    period, deal = columns.period, columns.deal
-    begins, starts, weights = columns.begins, columns.starts, columns.weights
+    period, deal, begins, starts, weights = (
+        columns.period,
+        columns.deal,
+        columns.begins,
+        columns.starts,
+        columns.weights,
+    )
+    row, dealt, tall, tall_out, phases = work.row, work.dealt, work.tall, work.tall_out, work.phases
+    total = width + pad_source.size
     begin_in, end_in = span(columns, x, end)
-    for s in range(first, last):
-        folded = s % (2 * height)
-        fill(row, source, min(folded, 2 * height - 1 - folded) * pitch, left, width, pad_source, begin_in, end_in)
-        at = (s - top) * _STRIDE
-        resample_row(held, at, row, dealt, phases, x, end, begin_in, end_in, period, deal, begins, starts, weights)
+    block = LANES if deal == TALL else 1
+    for group in range(first, last, block):
+        count = min(block, last - group)
+        for r in range(count):
+            folded = (group + r) % (2 * height)
+            offset = min(folded, 2 * height - 1 - folded) * pitch
+            fill(row, r * total, source, offset, left, width, pad_source, begin_in, end_in)
+        at = (group - top) * _STRIDE
+        if deal == TALL:
+            loops.lift(tall, row, total, begin_in, end_in)
+            loops.sum_tall(tall_out, tall, starts, weights, x, end)
+            for r in range(count):
+                loops.drop(held, at + r * _STRIDE, end - x, tall_out, r)
+        else:
+            resample_row(held, at, row, dealt, phases, x, end, begin_in, end_in, period, deal, begins, weights)
 
 
 @njit(**INLINE)
