@@ -154,9 +154,20 @@ class _Planner:
         self._dither = self._dither and getattr(step.params, "dither", True)
         if step.operation.kind is Kind.COLOUR:
             self._add_colour(step, target)
-        elif target != self.current or not step.operation.skips_unchanged:
-            self._append(step, target)
+        else:
+            moved = replace(target, color=self.current.color)
+            if moved != self.current or not step.operation.skips_unchanged:
+                self._append(step, moved)
+            self._recolor(target)
         self.current = target
+
+    def _recolor(self, target: VideoFormat) -> None:
+        """Convert to the tags of `target`, for an operation that also asks for other colours."""
+        if target.color == self.current.color:
+            return
+        operation = self._catalogue["colorspace"]
+        tags = {"space": target.color.matrix, "range": target.color.range}
+        self._add_colour(Step(operation=operation, params=operation.params(**tags)), target)
 
     def convert_to(self, pixel_format: PixelFormat) -> None:
         operation = self._catalogue["format"]

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from kernels.color import Matrix, Range
 from kernels.errors import FormatError, nearest
 from kernels.frame import MAX_SIDE
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
+from kernels.pixel_format import Family
 from kernels.resample import cpu as resample
 from kernels.resample import filters
 from kernels.resample.weights import plane_axes
@@ -56,6 +58,15 @@ _SIZES: Final[Mapping[str, tuple[int, int]]] = {
     "4kscope": (4096, 1716), "uhd2160": (3840, 2160), "uhd4320": (7680, 4320),
 }  # fmt: skip
 
+_MATRICES: Final = {
+    "auto": Matrix.UNSPECIFIED, "bt709": Matrix.BT709, "fcc": Matrix.FCC, "bt601": Matrix.SMPTE170M,
+    "bt470": Matrix.BT470BG, "smpte170m": Matrix.SMPTE170M, "smpte240m": Matrix.SMPTE240M, "bt2020": Matrix.BT2020_NCL,
+}  # fmt: skip
+_RANGES: Final = {
+    "auto": Range.UNSPECIFIED, "unknown": Range.UNSPECIFIED, "full": Range.FULL, "jpeg": Range.FULL, "pc": Range.FULL,
+    "limited": Range.LIMITED, "mpeg": Range.LIMITED, "tv": Range.LIMITED,
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale(Params):
@@ -70,6 +81,10 @@ class Scale(Params):
     flags: str = option("bicubic", f"filter: {', '.join(_FILTERS)}; swscale's accuracy flags may be added with +")
     interl: int = option(0, "interlaced scaling: only 0, off", low=-1, high=1)
     size: str = option("", "width and height as 1280x720 or a name such as hd1080", aliases=("s",))
+    in_color_matrix: Matrix = option(Matrix.UNSPECIFIED, "what the input's matrix really is", choices=_MATRICES)
+    out_color_matrix: Matrix = option(Matrix.UNSPECIFIED, "matrix to convert to", choices=_MATRICES)
+    in_range: Range = option(Range.UNSPECIFIED, "what the input's range really is", choices=_RANGES)
+    out_range: Range = option(Range.UNSPECIFIED, "range to convert to", choices=_RANGES)
     param0: float = option(_NOT_GIVEN, "bicubic: B (default 0); lanczos: lobes, 1 to 10 (default 3)")
     param1: float = option(_NOT_GIVEN, "bicubic: C (default 0.6)")
     force_original_aspect_ratio: int = option(
@@ -128,7 +143,22 @@ def output_format(params: Scale, source: VideoFormat) -> VideoFormat:
             f"scale of {source.width}x{source.height} gives {width}x{height}: each side must be 1 to {MAX_SIDE} pixels"
         )
     stretch = Fraction(source.width * height, width * source.height)
-    return replace(source, width=width, height=height, sample_aspect_ratio=source.sample_aspect_ratio * stretch)
+    sized = replace(source, width=width, height=height, sample_aspect_ratio=source.sample_aspect_ratio * stretch)
+    return _tagged(sized, params.out_color_matrix, params.out_range)
+
+
+def _assume(params: Scale, source: VideoFormat) -> VideoFormat:
+    return _tagged(source, params.in_color_matrix, params.in_range)
+
+
+def _tagged(format_: VideoFormat, matrix: Matrix, range_: Range) -> VideoFormat:
+    """`format_` with the tags that are given; R'G'B' has neither to choose."""
+    if format_.pixel_format.family is Family.GBR:
+        return format_
+    color = format_.color
+    matrix = color.matrix if matrix is Matrix.UNSPECIFIED else matrix
+    range_ = color.range if range_ is Range.UNSPECIFIED else range_
+    return replace(format_, color=replace(color, matrix=matrix, range=range_))
 
 
 def _is_size(text: str) -> bool:
@@ -232,5 +262,6 @@ SCALE: Final = Operation(
     ),
     cpu=_cpu,
     output=output_format,
+    assume=_assume,
     skips_unchanged=True,
 )

@@ -117,6 +117,18 @@ def test_rgb_to_yuv_matches_zscale(
     assert worst(ours, theirs) <= 1
 
 
+def test_scale_converts_the_colours_it_is_told_to(
+    make_frame: FrameMaker, run_chain: ChainRunner, ffmpeg_chain: FFmpegChain
+) -> None:
+    frame = make_frame("yuv444p10", 62, 38, TAGGED, REACH)
+    ours = run_chain("scale=iw:ih:in_color_matrix=bt601:out_color_matrix=bt709:out_range=pc", frame)
+    assert (ours.format.color.matrix, ours.format.color.range) == (Matrix.BT709, Range.FULL)
+    source = replace(TAGGED, matrix=Matrix.SMPTE170M)
+    assert worst(ours, ffmpeg_chain(zscale(source, ours.format.color), frame, ours.format)) <= 1
+    same = run_chain("scale=out_color_matrix=bt709:out_range=limited", frame)
+    assert all(np.array_equal(a, b) for a, b in zip(same.planes, frame.planes, strict=True))
+
+
 @pytest.mark.parametrize(("name", "out"), [("yuv420p", "yuv444p"), ("yuv444p", "yuv420p"), ("yuv422p10", "yuv420p10")])
 @pytest.mark.parametrize("siting", ["left", "center", "topleft"])
 def test_chroma_resampling_matches_zscale(
