@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from kernels.chain import parse_chain
 from kernels.errors import InputError, StoppedError, UnavailableError
-from kernels.frame import Frame
+from kernels.frame import FieldOrder, Frame
 from kernels.io.channel import Cancellation, Channel
 from kernels.io.containers import StreamChoices, check_codec, plan_tracks
-from kernels.io.copy import Copies, kept_tags
+from kernels.io.copy import Copies
 from kernels.io.encode import EncodeSettings, encoder_pixel_format
 from kernels.io.mux import Muxer, Reserve
 from kernels.io.orientation import display_matrix, rotation_chain
@@ -22,6 +22,7 @@ from kernels.io.software import SoftwareDecoder
 from kernels.io.software_encoder import SoftwareEncoder
 from kernels.io.source import Source
 from kernels.io.span import Span
+from kernels.io.tags import stream_tags
 from kernels.plan import plan_chain
 from kernels.progress import Progress, Reporter, Result, StageTime
 
@@ -129,6 +130,9 @@ class _Job:
         )
         muxer_started = False
         self.warnings += Copies.warnings(self.tracks)
+        if self.source.field_order is not FieldOrder.PROGRESSIVE:
+            order = self.source.field_order.value
+            self.warnings.append(f"the input is interlaced ({order}); its frames are written as progressive ones")
         if self.source.has_dolby_vision:
             self.warnings.append("Dolby Vision metadata cannot be kept when frames are changed, and was dropped")
         events = iter(decoder)
@@ -144,7 +148,7 @@ class _Job:
             encoder = self._open_encoder(muxer, plan, first)
             copies = Copies(self.source, self.tracks, muxer, self.span, held)
             muxer.container.set_chapters(self._chapters())
-            muxer.start(kept_tags(self.source.container.metadata))
+            muxer.start()
             muxer_started = True
             for packet in held:
                 copies.feed(packet)
@@ -211,6 +215,7 @@ class _Job:
             origin_s=self.source.start_s + (self.span.start_s or 0),
             timescales=tuple(base.denominator for base in time_bases),
             reserve_bytes=self.index_reserve_bytes,
+            metadata=self.source.container.metadata,
         )
 
     def _open_encoder(self, muxer: Muxer, plan: Plan, first: Frame) -> SoftwareEncoder:
@@ -222,7 +227,7 @@ class _Job:
             side_data=first.side_data,
         )
         stream, video = encoder.stream, self.source.video
-        stream.metadata.update(kept_tags(video.metadata))
+        stream.metadata.update(stream_tags(video.metadata, muxer.rules))
         stream.disposition = video.disposition
         matrix = display_matrix(first.side_data)
         if matrix is not None and not self.autorotate:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+import av
+
+from kernels.errors import ContainerError
 from kernels.io.containers import Action, describe
 from kernels.io.convert import AudioConverter, SubtitleConverter
 from kernels.io.source import is_cover
+from kernels.io.tags import kept_tags, stream_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,34 +26,8 @@ if TYPE_CHECKING:
     from kernels.io.source import Source
     from kernels.io.span import Span
 
-# Written by the muxer for the new file; those of the old one would be false.
-_OWN_TAGS = frozenset(
-    {
-        "major_brand",
-        "minor_version",
-        "compatible_brands",
-        "encoder",
-        "duration",
-        "handler_name",
-        "vendor_id",
-        "number_of_frames",
-        "number_of_bytes",
-        "bps",
-        "filename",
-        "mimetype",
-    }
-)
-
-
-def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
-    """`metadata` without the entries that describe the old file's bytes."""
-    return {key: value for key, value in metadata.items() if _plain(key) not in _OWN_TAGS}
-
-
-def _plain(key: str) -> str:
-    """Matroska repeats statistics per language: `BPS-eng`; those tags start with an underscore or end so."""
-    name = key.lower()
-    return "encoder" if name.startswith("_statistics") else re.sub("-[a-z]{3}$", "", name)
+DEFAULT_LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+"""Which speakers are meant where a file only counts channels: MP4 has to name them."""
 
 
 class Copier(Protocol):
@@ -122,7 +99,7 @@ class Copies:
     def _add(self, track: Track) -> None:
         stream, container = track.stream, self._muxer.container
         if track.action is Action.COPY:
-            output = container.add_stream_from_template(stream, opaque=True)
+            output = self._add_copy(stream)
             copier: Copier = _Passthrough()
         elif track.action is Action.CONVERT and track.encoder is not None:
             converter: AudioConverter | SubtitleConverter
@@ -136,9 +113,21 @@ class Copies:
             return
         else:
             return
-        output.metadata.update(kept_tags(stream.metadata))
+        output.metadata.update(stream_tags(stream.metadata, self._muxer.rules))
         output.disposition = stream.disposition
         self._outputs[stream.index] = output, copier
+
+    def _add_copy(self, stream: Stream) -> Stream:
+        try:
+            output = self._muxer.container.add_stream_from_template(stream, opaque=True)
+        except (av.FFmpegError, ValueError) as error:
+            raise ContainerError(f"{describe(stream)} cannot be copied: {error}") from error
+        if stream.type == "audio":
+            context: Any = output.codec_context
+            name = DEFAULT_LAYOUTS.get(context.layout.nb_channels)
+            if name is not None and context.layout.name.endswith(" channels"):
+                context.layout = name
+        return output
 
     def _attach(self, stream: Stream) -> None:
         """A file inside the file; Matroska keeps the cover picture as one."""

@@ -13,6 +13,7 @@ import av
 from kernels.errors import InputError, OutputError
 from kernels.io.containers import container_of
 from kernels.io.sink import HeadSink
+from kernels.io.tags import file_tags, needs_key_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,8 +78,10 @@ class Muxer:
         origin_s: Fraction,
         timescales: tuple[int, ...] = (),
         reserve_bytes: int | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
-        self._rules = container_of(container)
+        self.rules = container_of(container)
+        self._metadata = dict(metadata or {})
         self._sink = HeadSink(sink)
         self._origin_s = origin_s
         self._lock = threading.Lock()
@@ -86,19 +89,19 @@ class Muxer:
         self._order = 0
         self._video: Stream | None = None
         self._video_base: tuple[int, int] | None = None
-        self._lost_cues = False
         self.refused_packets = 0
         """Packets beside the video that the container does not take: their times make no sense."""
         options = self._options(reserve, timescales, reserve_bytes)
         self.container: OutputContainer = av.open(
-            self._sink, "w", format=self._rules.muxer, options=options, buffer_size=BUFFER_BYTES
+            self._sink, "w", format=self.rules.muxer, options=options, buffer_size=BUFFER_BYTES
         )
 
     def _options(self, reserve: Reserve, timescales: tuple[int, ...], reserve_bytes: int | None) -> dict[str, str]:
         options = {"max_interleave_delta": str(MAX_INTERLEAVE_US)}
-        if self._rules.is_mp4:
+        if self.rules.is_mp4:
             options["moov_size"] = str(reserve.moov_bytes() if reserve_bytes is None else reserve_bytes)
-            options["movflags"] = "+write_colr+use_metadata_tags" if self._rules.muxer == "mov" else "+write_colr"
+            if needs_key_table(self._metadata):
+                options["movflags"] = "+use_metadata_tags"
             ticks = math.lcm(*timescales) if timescales else 1000
             options["movie_timescale"] = str(ticks if ticks <= MAX_MOVIE_TIMESCALE else max(timescales))
         else:
@@ -110,14 +113,14 @@ class Muxer:
         """Which of the added streams `write_video` writes."""
         self._video = stream
 
-    def start(self, metadata: Mapping[str, str]) -> None:
+    def start(self) -> None:
         """Open everything and write the header."""
-        self.container.metadata.update(metadata)
+        self.container.metadata.update(file_tags(self._metadata, self.rules))
         try:
             self.container.start_encoding()
         except av.ArgumentError as error:
             # The encoder's own stream is always sound: a copied one has parameters that make no sense.
-            message = f"a stream to be copied is too damaged for {self._rules.muxer}, which refuses its header"
+            message = f"a stream to be copied is too damaged for {self.rules.muxer}, which refuses its header"
             raise InputError(f"{message}; try another container, or repair the input first") from error
         except av.FFmpegError as error:
             raise OutputError(f"the container header cannot be written: {error.strerror}") from error
@@ -158,7 +161,7 @@ class Muxer:
             self.container.close()
         except av.ArgumentError as error:
             # libav's answer to an index larger than its reserve, after it has written it.
-            if not self._rules.is_mp4:
+            if not self.rules.is_mp4:
                 raise OutputError(f"the container cannot be finished: {error.strerror}") from error
             self._sink.settle_at_end()
             return ("the space kept for the index was too small, so it stands at the end of the file",)

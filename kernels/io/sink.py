@@ -83,16 +83,17 @@ class HeadSink:
         """
         if self._hole is None:
             raise OutputError("the muxer failed before it wrote the index; nothing can be saved")
-        first, hole_end = self._hole
+        first, _ = self._hole
         moov = bytearray()
         others = []
         for position, data in self._held:
-            if position == first + len(moov):
-                moov += data
-            elif not first <= position < hole_end:
+            # libav finishes the media box first, then writes the index from the start of the hole, sizes last.
+            if position == first or (moov and first < position <= first + len(moov)):
+                moov[position - first : position - first + len(data)] = data
+            else:
                 others.append((position, data))
         size = int.from_bytes(moov[:4], "big")
-        if moov[4:8] != b"moov" or size > len(moov):
+        if moov[4:8] != b"moov" or not BOX_HEADER_BYTES <= size <= len(moov):
             raise OutputError("the muxer failed before it wrote the whole index; nothing can be saved")
         self._held = others
         self._append(bytes(moov[:size]))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import random
+import subprocess
 import threading
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import pytest
@@ -31,6 +33,9 @@ from tests.kernels.io.clips import (
     shown_times,
     times,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FAST = EncodeSettings(codec="h264", preset="ultrafast")
 LOSSLESS = EncodeSettings(codec="ffv1")
@@ -536,3 +541,70 @@ def test_a_change_of_size_on_the_way_is_named() -> None:
 
 def _elementary(clip: Clip) -> bytes:
     return b"".join(of_kind(make(clip), "video")[0].data)
+
+
+SOURCES = {
+    "mpeg-2 transport stream": Clip(container="ts", codec="mpeg2video", options={}, sounds=(Sound(codec="mp2"),)),
+    "h264 transport stream": Clip(container="ts", options=X264_B_FRAMES, sounds=(Sound(codec="mp2"),), frames=30),
+    "avi": Clip(container="avi", codec="mpeg4", options={}, sounds=(Sound(codec="libmp3lame"),), frames=30),
+    "avi with b frames": Clip(container="avi", codec="mpeg4", options={"bf": "2"}, frames=30),
+    "flash video": Clip(container="flv", options=X264_B_FRAMES, sounds=(Sound(),), frames=30),
+    "program stream": Clip(container="mpeg", codec="mpeg1video", options={}, sounds=(Sound(codec="mp2"),)),
+    "nut with bare pcm": Clip(container="nut", codec="ffv1", options={}, sounds=(Sound(codec="pcm_s16le"),)),
+    "prores": Clip(
+        container="mov", codec="prores_ks", options={}, pixel_format="yuv422p10le", sounds=(Sound(codec="pcm_s24le"),)
+    ),
+}
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+@pytest.mark.parametrize("name", SOURCES)
+def test_sources_of_every_kind(name: str, container: str) -> None:
+    data = make(SOURCES[name])
+    out, result = run(data, container)
+    expected, got = from_first(shown_times(data)), from_first(shown_times(out))
+    limit_s = Fraction(0) if container == "mp4" else Fraction(1, 2000)
+    assert max(abs(a - b) for a, b in zip(got, expected, strict=True)) <= limit_s
+    assert [track.data for track in of_kind(out, "audio")] == [track.data for track in of_kind(data, "audio")]
+    moved = [abs(a - b) for a, b in zip(offsets(data), offsets(out), strict=True)]
+    assert max(moved, default=Fraction(0)) <= max(tick(out), Fraction(1, 1000))
+    assert result.warnings == ()
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
+def test_tags_of_any_name_are_kept(container: str) -> None:
+    tags = {"title": "A title", "director": "Somebody", "mood": "calm"}
+    data = make(Clip(container="mkv", metadata=tags, sounds=(Sound(language="deu"),), video_metadata={"title": "Main"}))
+    out, _ = run(data, container)
+    back, _ = run(out, "mkv")
+    with av.open(io.BytesIO(back)) as opened:
+        found = {key.lower(): value for key, value in opened.metadata.items()}
+        assert {key: found.get(key) for key in tags} == tags
+        assert opened.streams.video[0].metadata.get("title") == "Main"
+        assert opened.streams.audio[0].language in ("deu", "ger")
+
+
+def test_interlaced_input_is_named() -> None:
+    options = {"preset": "ultrafast", "flags": "+ildct+ilme", "x264-params": "tff=1"}
+    _, result = run(make(Clip(options=options, size=(64, 64))))
+    assert any("interlaced (top field first)" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_as_many_frames_come_out_of_a_damaged_file_as_ffmpeg_shows(seed: int, ffmpeg: str, tmp_path: Path) -> None:
+    clip = Clip(frames=40, size=(160, 120), options=X264_B_FRAMES, container="mkv" if seed % 2 else "mp4")
+    data = bytearray(make(clip))
+    with av.open(io.BytesIO(bytes(data))) as opened:
+        packets = [(p.pos, p.size) for p in opened.demux(video=0) if p.size and p.pos is not None]
+    dice = random.Random(seed)
+    for position, size in dice.sample(packets[1:], 5):
+        at = position + 16 + dice.randrange(max(1, size - 24))
+        data[at] ^= 1 << dice.randrange(8)
+    path = tmp_path / "damaged"
+    path.write_bytes(data)
+    command = [ffmpeg, "-v", "error", "-i", str(path), "-fps_mode", "passthrough", "-f", "framecrc", "-"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    expected = sum(not line.startswith("#") for line in shown.splitlines())
+    _, result = run(bytes(data), "mkv")
+    assert abs(result.frames_out - expected) <= 1
+    assert result.frames_out == result.frames_in

@@ -120,7 +120,7 @@ def test_subtitles_of_the_wanted_format_are_copied_not_converted() -> None:
 
 @pytest.mark.parametrize("wrong", [{"audio_codec": "opuss"}, {"subtitles": "movtext"}])
 def test_an_unknown_choice_names_the_nearest(wrong: dict[str, str]) -> None:
-    with pytest.raises(ContainerError, match="did you mean '(opus|mov_text)'"):
+    with pytest.raises(ContainerError, match=r"did you mean '(opus|mov_text)'"):
         StreamChoices(**wrong)  # type: ignore[arg-type]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -160,7 +161,7 @@ def test_frames_without_times_are_spaced_by_the_rate() -> None:
     elementary = b"".join(of_kind(make(Clip(container="ts", options=X264_B_FRAMES, frames=20)), "video")[0].data)
     frames = frames_of(elementary)
     assert len(frames) == 20
-    steps = {b.pts - a.pts for a, b in zip(frames, frames[1:], strict=False)}
+    steps = {after.pts - before.pts for before, after in pairwise(frames)}
     assert steps == {round(Fraction(1, 25) / frames[0].time_base)}
 
 
@@ -193,5 +194,5 @@ def test_the_pictures_are_the_ones_that_were_written() -> None:
     clip = Clip(container="mkv", codec="ffv1", options={}, frames=6)
     for n, frame in enumerate(frames_of(make(replace(clip, pixel_format="yuv420p")))):
         expected = picture(n, clip.size, "yuv420p")
-        plane = np.frombuffer(expected.planes[0], np.uint8).reshape(48, -1)[:, :64]
+        plane = expected.to_ndarray()[:48]
         np.testing.assert_array_equal(frame.planes[0], plane)

@@ -63,7 +63,7 @@ def test_sound_without_a_picture_is_refused() -> None:
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     target.seek(0)
-    with pytest.raises(InputError, match="no video stream .*audio"), Source(target):
+    with pytest.raises(InputError, match=r"no video stream .*audio"), Source(target):
         pass
 
 
@@ -90,7 +90,7 @@ def test_a_truncated_file_gives_frames_or_one_line(container: str, tenth: int) -
 def test_a_stream_without_frames_is_refused() -> None:
     data = make(Clip(container="mkv", frames=1))
     cluster = data.find(bytes.fromhex("1f43b675"))
-    with pytest.raises(InputError, match="without a single frame|end of file"), open_video(io.BytesIO(data[:cluster])):
+    with pytest.raises(InputError, match=r"without a single frame|end of file"), open_video(io.BytesIO(data[:cluster])):
         pass
 
 
