@@ -254,6 +254,7 @@ SCALE: Final = Operation(
     ),
     samples=(
         "scale=w=iw*2:h=ih*2:flags=lanczos",
+        "scale=w=iw*2:h=ih*2:flags=lanczos:param0=4",
         "scale=w=iw*3/2:h=ih*3/2:flags=spline36",
         "scale=w=iw*2/3:h=ih*2/3:flags=bicubic",
         "scale=w=iw/2:h=ih/2:flags=area",
