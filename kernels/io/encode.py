@@ -44,7 +44,7 @@ class Encoder:
     params_option: str | None
     """The option that takes `key=value:…` of the library itself."""
     quiet: str | None
-    """The library parameter that keeps it from writing to the terminal."""
+    """What keeps it from writing to the terminal: a library parameter or, in capitals, an environment variable."""
     pixel_formats: tuple[str, ...]
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Options it always gets."""
@@ -97,7 +97,7 @@ ENCODERS: Final[dict[str, Encoder]] = {
         presets=tuple(map(str, range(14))),
         preset_option="preset",
         params_option="svtav1-params",
-        quiet=None,
+        quiet="SVT_LOG=1",
         pixel_formats=("yuv420p", "yuv420p10"),
     ),
     "vp9": Encoder(
@@ -240,7 +240,7 @@ def encoder_options(
     if location and format_.pixel_format.is_subsampled:
         options["chroma_sample_location"] = location.name.lower()
     params, lost = _hdr_params(settings.codec, side_data)
-    if encoder.quiet is not None:
+    if encoder.quiet is not None and not encoder.quiet.isupper():
         params.append(encoder.quiet)
     given = dict(settings.options)
     if encoder.params_option is not None:

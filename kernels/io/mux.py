@@ -37,6 +37,7 @@ class Reserve:
 
     video_packets: int | None = None
     other_packets: int | None = None
+    subtitle_packets: int = 0
     intra_only: bool = False
 
     MOOV_BYTES_PER_PACKET = 32
@@ -59,7 +60,7 @@ class Reserve:
         if self.video_packets is None:
             return self.FIXED_BYTES
         cues = self.video_packets if self.intra_only else self.video_packets // self.FRAMES_PER_CUE
-        return 1024 + 2 * self.CUE_BYTES * cues
+        return 1024 + 2 * self.CUE_BYTES * (cues + self.subtitle_packets)
 
 
 class Muxer:
@@ -159,12 +160,13 @@ class Muxer:
         self._write_waiting(math.inf)
         try:
             self.container.close()
-        except av.ArgumentError as error:
-            # libav's answer to an index larger than its reserve, after it has written it.
-            if not self.rules.is_mp4:
-                raise OutputError(f"the container cannot be finished: {error.strerror}") from error
-            self._sink.settle_at_end()
-            return ("the space kept for the index was too small, so it stands at the end of the file",)
+        except av.ArgumentError:
+            # libav's answer to an index larger than its reserve. MP4's is written by then, Matroska's left out.
+            if self.rules.is_mp4:
+                self._sink.settle_at_end()
+                return ("the space kept for the index was too small, so it stands at the end of the file",)
+            self._sink.settle()
+            return ("the space kept for the index was too small, so there is none: seeking in the file is slow",)
         except av.FFmpegError as error:
             raise OutputError(f"the container cannot be finished: {error.strerror}") from error
         self._sink.settle()

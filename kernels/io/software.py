@@ -114,8 +114,7 @@ class SoftwareDecoder:
             for packet in self._packets():
                 if packet.stream_index != video.index:
                     yield packet
-                    continue
-                if not self._done:
+                elif not self._done:
                     yield from self._decode(packet)
                 if self._done and self._is_past(packet):
                     break
@@ -250,4 +249,4 @@ class SoftwareDecoder:
         """Whether the file is read so far that the copied streams have reached the end of the span too."""
         when = packet.dts if packet.dts is not None else packet.pts
         margin_s = Fraction(2)  # how far a muxer may keep streams apart
-        return when is not None and self._span.is_after(self._time_s(when) - margin_s)
+        return when is not None and self._span.is_after(when * packet.time_base - self._start_s - margin_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, cast
 
@@ -61,6 +62,9 @@ class SoftwareEncoder:
             raise UnavailableError(f"no {settings.encoder.name} encoder here for {settings.codec}: {error}") from error
         self.stream = stream = cast("VideoStream", added)
         self._describe(settings)
+        name, _, level = (settings.encoder.quiet or "").partition("=")
+        if name.isupper():
+            os.environ.setdefault(name, level)
         try:
             stream.codec_context.open()
         except av.FFmpegError as error:

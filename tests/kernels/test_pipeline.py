@@ -385,6 +385,24 @@ def test_a_reserve_too_small_costs_nothing_but_a_warning(reserve: int) -> None:
     assert of_kind(out, "audio")[0].data == of_kind(data, "audio")[0].data
 
 
+def test_matroska_survives_a_reserve_too_small() -> None:
+    data = make(Clip(frames=60, sounds=(Sound(),)))
+    out, result = run(data, "mkv", index_reserve_bytes=40, encode=LOSSLESS)
+    assert any("seeking" in warning for warning in result.warnings)
+    assert len(shown_times(out)) == 60
+    assert of_kind(out, "audio")[0].data == of_kind(data, "audio")[0].data
+    with av.open(io.BytesIO(out)) as opened:
+        assert opened.duration is not None
+        assert opened.duration >= 2_400_000
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "ffv1"])
+def test_encoders_write_nothing_to_the_terminal(codec: str, capfd: pytest.CaptureFixture[str]) -> None:
+    presets = {"h264": "ultrafast", "hevc": "ultrafast", "av1": "12", "vp9": "8"}
+    run(make(Clip(frames=3)), "mkv", encode=EncodeSettings(codec=codec, preset=presets.get(codec)))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_matroska_has_its_cues_in_front() -> None:
     out, _ = run(make(Clip(frames=40)), "mkv")
     assert 0 < out.find(bytes.fromhex("1c53bb6b")) < out.find(bytes.fromhex("1f43b675"))
