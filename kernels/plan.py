@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kernels.chain import Step
+from kernels.color import Range
 from kernels.conversion import is_componentwise
 from kernels.errors import ChainError, FormatError
 from kernels.operation import Kind
@@ -131,7 +132,8 @@ def plan_chain(
         except FormatError as error:
             if not step.chain:
                 raise
-            raise ChainError(str(error), chain=step.chain, position=step.position) from None
+            position = step.position if error.position is None else error.position
+            raise ChainError(str(error), chain=step.chain, position=position) from None
     if pixel_format is not None and pixel_format != planner.current.pixel_format:
         planner.convert_to(pixel_format)
     return Plan(source=source, target=planner.current, stages=planner.stages())
@@ -263,14 +265,35 @@ class _Planner:
         return Node(step=Step(operation=operation, params=params), source=self.current, target=self.current)
 
     def _groups(self) -> list[list[Node]]:
-        """Nodes with neighbouring pointwise ones, on equal planes, put together."""
+        """Nodes with neighbouring pointwise ones, on equal planes, put together.
+
+        A plane operation rounds to whatever depth it is asked for, so a deeper format after it costs no pass.
+        """
         groups: list[list[Node]] = []
         for node in self._nodes:
-            if groups and node.is_pointwise and groups[-1][-1].is_pointwise and _same_planes(groups[-1], node):
+            last = groups[-1][-1] if groups else None
+            if last is not None and not last.is_pointwise and not _moves(last) and _only_deepens(node):
+                groups[-1][-1] = replace(last, target=node.target)
+            elif last is not None and node.is_pointwise and last.is_pointwise and _same_planes(groups[-1], node):
                 groups[-1].append(node)
             else:
                 groups.append([node])
         return groups
+
+
+def _moves(node: Node) -> bool:
+    return node.step.operation.value_preserving
+
+
+def _only_deepens(node: Node) -> bool:
+    """Whether every code is multiplied by a power of two: more bits of a limited range, and nothing else."""
+    before, after = node.source.pixel_format, node.target.pixel_format
+    if not node.step.operation.is_conversion or after.depth < before.depth or before.family is not after.family:
+        return False
+    same = replace(node.target, pixel_format=before) == node.source
+    layouts = {(f.log2_chroma_w, f.log2_chroma_h) for f in (before, after)}
+    limited = node.source.resolved_color.range is Range.LIMITED
+    return same and len(layouts) == 1 and limited and before.family is not Family.GBR
 
 
 def _same_planes(group: list[Node], node: Node) -> bool:

@@ -92,6 +92,16 @@ def test_exchange_form_gives_the_same_picture(
         assert np.abs(a.astype(int) - b.astype(int)).max() <= max(limit, 1)
 
 
+@pytest.mark.parametrize(("name", "sample"), PLANE_SAMPLES, ids=[s for _, s in PLANE_SAMPLES])
+def test_rounds_to_the_depth_it_is_asked_for(
+    name: str, sample: str, make_frame: FrameMaker, run_chain: ChainRunner
+) -> None:
+    frame = make_frame("yuv420p", 67, 75)
+    shallow, deep = run_chain(sample, frame), run_chain(f"{sample},format=yuv420p10", frame)
+    for a, b in zip(shallow.planes, deep.planes, strict=True):
+        assert np.abs(a - b / 4.0).max() <= 0.5 + CATALOGUE[name].tolerance.max_codes / 4
+
+
 @pytest.mark.parametrize(("name", "sample"), SAMPLES, ids=[s for _, s in SAMPLES])
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 17), (17, 2)])
 def test_tiny_pictures(

@@ -83,6 +83,14 @@ def test_dither_only_where_the_output_is_shallower() -> None:
     assert [s.dither for s in planned("format=yuv420p:dither=0", "yuv420p10").stages] == [False]
 
 
+def test_a_deeper_format_after_a_plane_stage_costs_no_pass() -> None:
+    assert shape(planned("unsharp,format=yuv420p10")) == [("unsharp", "yuv420p", "yuv420p10")]
+    assert shape(planned("unsharp", out="yuv420p12")) == [("unsharp", "yuv420p", "yuv420p12")]
+    full = planned("unsharp,format=yuv420p10", color=Color(range=Range.FULL))
+    assert [s.name for s in full.stages] == ["unsharp", "format"]
+    assert [s.name for s in planned("hflip,format=yuv420p10").stages] == ["hflip", "format"]
+
+
 def test_a_plane_stage_hands_over_to_a_dithering_store() -> None:
     plan = planned("format=yuv420p,unsharp", "yuv420p10")
     assert shape(plan) == [
