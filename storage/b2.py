@@ -23,7 +23,7 @@ from storage.errors import (
 )
 from storage.lanes import Lanes
 from storage.retry import Retrier, retry_after_s
-from storage.store import MAX_PRESIGN_S, Grant, ObjectInfo, ObjectVersion, Part, Upload
+from storage.store import MARK, MAX_PRESIGN_S, Grant, ObjectInfo, ObjectVersion, Part, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CONNECT_TIMEOUT_S: Final = 10
 READ_TIMEOUT_S: Final = 60
-TOKEN: Final = "framehaul-upload"
-"""Name of the metadata entry that says which upload made an object."""
 
 _clients: dict[tuple[str, ...], Any] = {}
 _clients_lock = threading.Lock()
@@ -64,6 +62,14 @@ class B2Store:
     def __repr__(self) -> str:
         return f"B2Store({self.bucket!r}, {self.credentials!r})"
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, B2Store):
+            return NotImplemented
+        return (self.bucket, self.credentials.endpoint) == (other.bucket, other.credentials.endpoint)
+
+    def __hash__(self) -> int:
+        return hash((self.bucket, self.credentials.endpoint))
+
     def describe(self, key: str) -> str:
         return f"{self._scheme}://{self.bucket}/{key}"
 
@@ -76,7 +82,7 @@ class B2Store:
             version=answer.get("VersionId"),
             modified=answer.get("LastModified"),
             content_type=answer.get("ContentType"),
-            token=answer.get("Metadata", {}).get(TOKEN),
+            mark=answer.get("Metadata", {}).get(MARK),
         )
 
     def open_range(self, info: ObjectInfo, start: int, stop: int) -> _RangeBody:
@@ -104,8 +110,8 @@ class B2Store:
         answer = self._call("writing", key, "put_object", Body=data, **_content_type(content_type))
         return ObjectInfo(key=key, size_bytes=len(data), etag=_etag(answer), version=answer.get("VersionId"))
 
-    def create_upload(self, key: str, *, content_type: str | None = None, token: str | None = None) -> str:
-        more: dict[str, Any] = _content_type(content_type) | ({"Metadata": {TOKEN: token}} if token else {})
+    def create_upload(self, key: str, *, content_type: str | None = None, mark: str | None = None) -> str:
+        more: dict[str, Any] = _content_type(content_type) | ({"Metadata": {MARK: mark}} if mark else {})
         upload: str = self._call("beginning", key, "create_multipart_upload", **more)["UploadId"]
         return upload
 
@@ -115,7 +121,7 @@ class B2Store:
         )
         return Part(number=number, size_bytes=len(data), etag=_etag(answer))
 
-    def complete_upload(self, key: str, upload: str, parts: Sequence[Part], *, token: str | None = None) -> ObjectInfo:
+    def complete_upload(self, key: str, upload: str, parts: Sequence[Part], *, mark: str | None = None) -> ObjectInfo:
         listed = [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in parts]
         size_bytes = sum(part.size_bytes for part in parts)
         try:
@@ -126,7 +132,7 @@ class B2Store:
             # An earlier answer may have been lost after the work was done: then the object is there, with our mark.
             with suppress(MissingError):
                 found = self.head(key)
-                if token and found.token == token and found.size_bytes == size_bytes:
+                if mark and found.mark == mark and found.size_bytes == size_bytes:
                     return found
             raise
         return ObjectInfo(key=key, size_bytes=size_bytes, etag=_etag(answer), version=answer.get("VersionId"))
@@ -168,7 +174,7 @@ class B2Store:
                 for entry in page.get(name, ())
             ]
             # The page gives objects and deletions apart; by key and from the newest, they are a history again.
-            yield from sorted(found, key=lambda one: (one.info.key.encode(), not one.latest))
+            yield from sorted(found, key=_history_order)
 
     def delete(self, key: str, *, version: str | None = None) -> None:
         with suppress(MissingError):
@@ -353,6 +359,11 @@ def _entry(entry: dict[str, Any], *, version: str | None) -> ObjectInfo:
         version=version,
         modified=entry.get("LastModified"),
     )
+
+
+def _history_order(one: ObjectVersion) -> tuple[bytes, bool, float]:
+    written = one.info.modified
+    return one.info.key.encode(), not one.latest, -written.timestamp() if written else 0.0
 
 
 def _etag(answer: dict[str, Any]) -> str:

@@ -70,7 +70,7 @@ class FolderStore:
         except FileNotFoundError as error:
             raise ChangedError(f"{self.describe(info.key)} was deleted while it was read; start again") from error
         except OSError as error:
-            raise _unreadable(what, error) from error
+            raise unreadable(what, error) from error
         if _version(os.fstat(descriptor)) != info.version:
             os.close(descriptor)
             raise ChangedError(f"{self.describe(info.key)} was changed while it was read; start again")
@@ -81,7 +81,7 @@ class FolderStore:
             file.write(data)
         return self.head(key)
 
-    def create_upload(self, key: str, *, content_type: str | None = None, token: str | None = None) -> str:  # noqa: ARG002
+    def create_upload(self, key: str, *, content_type: str | None = None, mark: str | None = None) -> str:  # noqa: ARG002
         self._path(key)
         upload = secrets.token_hex(16)
         folder = self.root / UPLOADS / upload
@@ -105,7 +105,7 @@ class FolderStore:
         upload: str,
         parts: Sequence[Part],
         *,
-        token: str | None = None,  # noqa: ARG002  (no answer is lost on the way to a disk)
+        mark: str | None = None,  # noqa: ARG002  (no answer is lost on the way to a disk)
     ) -> ObjectInfo:
         what = f"completing {self.describe(key)}"
         folder = self._upload(key, upload, "completing")
@@ -188,7 +188,7 @@ class FolderStore:
         except StorageError:
             raise
         except OSError as error:
-            raise _unreadable(f"{doing} {self.describe(key)}", error) from error
+            raise unreadable(f"{doing} {self.describe(key)}", error) from error
         if path.is_dir():
             raise self._missing(doing, key, "it is a folder")
         return found
@@ -241,7 +241,7 @@ class _FileRange:
         try:
             read = os.preadv(self._descriptor, [target[:wanted]], self._at)
         except OSError as error:
-            raise _unreadable(self._what, error) from error
+            raise unreadable(self._what, error) from error
         if not read:
             raise ChangedError(f"{self._what.removeprefix('reading ')} became shorter while it was read; start again")
         self._at += read
@@ -260,7 +260,7 @@ def _version(found: os.stat_result) -> str:
     return f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
 
 
-def _unreadable(what: str, error: OSError) -> RequestError:
+def unreadable(what: str, error: OSError) -> RequestError:
     """A disk says no as a server does, so that whoever reads need not know which it is."""
     status = 403 if isinstance(error, PermissionError) else 400
     cls = MissingError if isinstance(error, FileNotFoundError) else RequestError

@@ -38,23 +38,27 @@ class LocalOutput:
     is left by an exception, nothing remains and an older `path` is untouched. A symbolic link at `path` stays,
     and what it points to is replaced; a replaced file hands its permissions on.
 
+    `part` names the hidden file. Then it stays when the block is left by an exception, and is taken up again by
+    the next output with the same `part`: who writes knows what is in it.
+
     Raises `OutputExistsError` when `path` exists and `overwrite` is false, or is no regular file;
     `OutputFolderError` when no file can be made in its folder; `WriteError` when bytes cannot be stored.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False, part: Path | None = None) -> None:
         self.path = Path(path)
         self._overwrite = overwrite
         self._final = Path(os.path.realpath(self.path))
         self._file: _OutputFile | None = None
         self._part: Path | None = None
+        self._kept = part
 
     def __enter__(self) -> _OutputFile:
         replaced = self._check_final()
         self._check_folder()
-        part = self._final.with_name(_part_name(self._final.name))
+        part = self._kept or self._final.with_name(part_name(self._final.name, secrets.token_hex(4)))
         try:
-            self._file = _OutputFile(part, self.path)
+            self._file = _OutputFile(part, self.path, "r+b" if part.exists() else "x+b")
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             message = f"no file can be made in {self._final.parent}: {reason}; write to another folder"
@@ -69,15 +73,15 @@ class LocalOutput:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self.discard()
+            self._give_up()
             return
         try:
             self._commit()
         except StorageError:
-            self.discard()
+            self._give_up()
             raise
         except OSError as failure:
-            self.discard()
+            self._give_up()
             raise WriteError.from_os(self.path, failure) from failure
 
     def discard(self) -> None:
@@ -88,6 +92,11 @@ class LocalOutput:
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
+
+    def _give_up(self) -> None:
+        if self._kept is not None:
+            self._part = None  # it stays for the next time
+        self.discard()
 
     def _commit(self) -> None:
         if self._file is None or self._part is None:
@@ -129,8 +138,8 @@ class LocalOutput:
 class _OutputFile(io.FileIO):
     """The file behind a `LocalOutput`: every write stores all its bytes or raises `WriteError`."""
 
-    def __init__(self, part: Path, path: Path) -> None:
-        super().__init__(part, "x+b")
+    def __init__(self, part: Path, path: Path, mode: str) -> None:
+        super().__init__(part, mode)
         self._path = path
 
     def write(self, data: Buffer, /) -> int:
@@ -144,9 +153,9 @@ class _OutputFile(io.FileIO):
         return total
 
 
-def _part_name(name: str) -> str:
-    """A hidden name for the unfinished `name` that no other run will choose."""
-    ending = f".{secrets.token_hex(4)}.part"
+def part_name(name: str, mark: str) -> str:
+    """A hidden name for the unfinished `name`, of this `mark` alone."""
+    ending = f".{mark}.part"
     kept = os.fsencode(name)[: NAME_MAX_BYTES - 1 - len(ending)]
     return f".{os.fsdecode(kept)}{ending}"
 

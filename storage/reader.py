@@ -10,6 +10,8 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Final
 
 from storage.fetch import fetch
+from storage.folder import unreadable
+from storage.uri import LocalUri, parse
 from storage.workers import Workers
 
 if TYPE_CHECKING:
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from storage.credentials import Credentials
+    from storage.retry import Retrier
     from storage.store import ObjectInfo, ReadableStore
+    from storage.uri import Uri
 
 BLOCK_BYTES: Final = 8 << 20
 """152 MB of video in 20 requests, and a jump to the index at the end of a file costs one."""
@@ -159,3 +164,19 @@ class ObjectReader(io.RawIOBase):
         for number in distant[: max(0, len(distant) - KEPT_BLOCKS)]:
             self._wanted.discard(number)
             self._blocks.pop(number).cancel()
+
+
+def open_source(
+    location: str | Uri, *, credentials: Credentials | None = None, retrier: Retrier | None = None
+) -> io.RawIOBase | io.FileIO:
+    """The file object for any location: the system's own for a path, an `ObjectReader` otherwise."""
+    from storage.place import source_of
+
+    uri = parse(location)
+    if isinstance(uri, LocalUri):
+        try:
+            return io.FileIO(uri.path, "r")
+        except OSError as error:
+            raise unreadable(f"reading {uri}", error) from error
+    found = source_of(uri, credentials=credentials, retrier=retrier)
+    return ObjectReader(found.store, found.info.key, info=found.info)

@@ -21,6 +21,9 @@ MAX_PARTS: Final = 10_000
 MAX_PRESIGN_S: Final = 604_800
 """Seven days, for any S3."""
 
+MARK: Final = "framehaul-upload"
+"""Name of the metadata entry that says which upload made an object."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
@@ -35,7 +38,7 @@ class ObjectInfo:
     modified: datetime | None = None
     """When it was written, in UTC."""
     content_type: str | None = None
-    token: str | None = None
+    mark: str | None = None
     """A mark that the writer left, to know its own object again."""
 
 
@@ -111,26 +114,35 @@ class ReadableStore(Protocol):
         """
 
 
-class ObjectStore(ReadableStore, Protocol):
-    """What writing, listing and deleting need too. Every method but `open_range` retries by itself.
+class WritableStore(Protocol):
+    """What writing needs. Every method retries by itself.
 
     Nothing is visible under a key before `put` or `complete_upload` returns; then all of it is.
     """
 
+    lanes: Lanes
+
+    def describe(self, key: str) -> str:
+        """As in `ReadableStore`."""
+
     def put(self, key: str, data: bytes | bytearray, *, content_type: str | None = None) -> ObjectInfo:
         """Store an object in one request."""
 
-    def create_upload(self, key: str, *, content_type: str | None = None, token: str | None = None) -> str:
-        """Begin an object of many parts; the upload's id. `token` comes back in `ObjectInfo`."""
+    def create_upload(self, key: str, *, content_type: str | None = None, mark: str | None = None) -> str:
+        """Begin an object of many parts; the upload's id. `mark` comes back in `ObjectInfo`."""
 
     def upload_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> Part:
         """Store part `number`; a part sent again replaces the earlier one."""
 
-    def complete_upload(self, key: str, upload: str, parts: Sequence[Part], *, token: str | None = None) -> ObjectInfo:
+    def complete_upload(self, key: str, upload: str, parts: Sequence[Part], *, mark: str | None = None) -> ObjectInfo:
         """Make the object of `parts`, in the order of their numbers."""
 
     def abort_upload(self, key: str, upload: str) -> None:
         """Forget an upload and its parts. Does nothing when there is none."""
+
+
+class ObjectStore(ReadableStore, WritableStore, Protocol):
+    """What listing, deleting and lending need too. Every method but `open_range` retries by itself."""
 
     def list_parts(self, key: str, upload: str) -> Iterator[Part]:
         """The parts that the store has, by number. Raises `MissingError` when there is no such upload."""

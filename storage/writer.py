@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from storage.errors import StorageError, WriteError
 from storage.parts import MAX_OBJECT_BYTES, next_part_bytes
+from storage.pieces import GRACE_S
 from storage.store import MAX_PARTS
 from storage.workers import Workers
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from storage.store import ObjectInfo, ObjectStore, Part
+    from storage.store import ObjectInfo, Part, WritableStore
 
 HEAD_BYTES: Final = 8 << 20
 """Held back at least: headers are changed when all else is written."""
@@ -47,7 +48,7 @@ class ObjectWriter(io.RawIOBase):
 
     def __init__(
         self,
-        store: ObjectStore,
+        store: WritableStore,
         key: str,
         *,
         content_type: str | None = None,
@@ -61,7 +62,7 @@ class ObjectWriter(io.RawIOBase):
         self._store = store
         self._key = key
         self._content_type = content_type
-        self._token = secrets.token_hex(8)
+        self._mark = secrets.token_hex(8)
         self._part_bytes = part_bytes
         self._position = 0
         self._end = 0
@@ -188,7 +189,7 @@ class ObjectWriter(io.RawIOBase):
 
     def _send_part(self) -> None:
         if self._sender is None:
-            self._sender = _Sender(self._store, self._key, self._content_type, self._token)
+            self._sender = _Sender(self._store, self._key, self._content_type, self._mark)
         data, self._part = self._part, bytearray()
         self._sender.send(data)
 
@@ -205,15 +206,16 @@ class ObjectWriter(io.RawIOBase):
 class _Sender:
     """A multipart upload: parts 2 and up as they come, part 1 at the end."""
 
-    def __init__(self, store: ObjectStore, key: str, content_type: str | None, token: str) -> None:
+    def __init__(self, store: WritableStore, key: str, content_type: str | None, mark: str) -> None:
         self._store = store
         self._key = key
-        self._token = token
-        self._upload = store.create_upload(key, content_type=content_type, token=token)
+        self._mark = mark
+        self._upload = store.create_upload(key, content_type=content_type, mark=mark)
         self._workers = Workers(MOST_WORKERS, "storage-writer")
         self._parts: dict[int, Part] = {}
         self._next = 2
         self._in_flight_bytes = 0
+        self._running = 0
         self._error: BaseException | None = None
         self._changed = threading.Condition()
 
@@ -240,10 +242,15 @@ class _Sender:
         self.check()
         self._workers.close()
         parts = [self._parts[number] for number in sorted(self._parts)]
-        return self._store.complete_upload(self._key, self._upload, parts, token=self._token)
+        return self._store.complete_upload(self._key, self._upload, parts, mark=self._mark)
 
     def abort(self) -> None:
+        """Forget the upload, after the parts on their way if they are quick: a part that comes later may stay."""
         self._workers.close()
+        with self._changed:
+            self._error = self._error or WriteError(f"writing {self._store.describe(self._key)} was given up")
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._running, GRACE_S)
         with suppress(StorageError):  # what cannot be aborted now is swept later
             self._store.abort_upload(self._key, self._upload)
 
@@ -258,15 +265,19 @@ class _Sender:
         self._workers.submit(lambda: self._transfer(number, data))
 
     def _transfer(self, number: int, data: bytearray) -> None:
+        with self._changed:
+            self._running += 1
         try:
             with self._store.lanes:
                 part = self._store.upload_part(self._key, self._upload, number, data)
         except BaseException as error:  # noqa: BLE001  (the writing thread raises it)
             with self._changed:
+                self._running -= 1
                 self._error = self._error or error
                 self._changed.notify_all()
             return
         with self._changed:
             self._parts[number] = part
+            self._running -= 1
             self._in_flight_bytes -= len(data)
             self._changed.notify_all()

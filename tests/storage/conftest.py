@@ -110,17 +110,6 @@ def _start(folder: Path) -> tuple[subprocess.Popen[str], str]:
     keys = ["--key", f"worker:{KEY}", "--reader", f"other:{KEY}", "--region", REGION]
     command: list[str | Path] = [sys.executable, "-W", "ignore", script, folder, *keys]
     command += ["--port", str(port), "--base", str(base)]
-        sys.executable,
-        "-W",
-        "ignore",
-        script,
-        folder,
-        "--port",
-        str(port),
-        "--base",
-        str(base),
-        *keys,
-    ]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdout is not None

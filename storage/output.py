@@ -1,0 +1,67 @@
+"""Outputs of a job, wherever they go: they appear whole or not at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+
+from storage.errors import MissingError, OutputExistsError
+from storage.transfer import content_type_of
+from storage.writer import ObjectWriter
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from storage.place import Place
+
+
+class Output(Protocol):
+    """A context manager that gives a writable, seekable file; leaving it without an exception stores the file.
+
+    `storage.local.LocalOutput` is one too.
+    """
+
+    def __enter__(self) -> BinaryIO: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    def discard(self) -> None:
+        """Drops what was written so far. Harmless when repeated, and from any thread."""
+
+
+class ObjectOutput:
+    """An output in a bucket. Raises `OutputExistsError` when there is such an object and `overwrite` is false.
+
+    Buckets cannot refuse a second writer: two that write one key at a time leave one whole object of either.
+    """
+
+    def __init__(self, place: Place, *, overwrite: bool = False, head_bytes: int = 0) -> None:
+        self._place = place
+        self._overwrite = overwrite
+        self._head_bytes = head_bytes
+        self._writer: ObjectWriter | None = None
+
+    def __enter__(self) -> BinaryIO:
+        store, key = self._place.store, self._place.key
+        if not self._overwrite:
+            self._check(store.describe(key))
+        self._writer = ObjectWriter(store, key, content_type=content_type_of(key), head_bytes=self._head_bytes)
+        return cast("BinaryIO", self._writer)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        if self._writer is not None:
+            self._writer.__exit__(kind, error, trace)
+
+    def discard(self) -> None:
+        if self._writer is not None:
+            self._writer.discard()
+
+    def _check(self, name: str) -> None:
+        try:
+            self._place.store.head(self._place.key)
+        except MissingError:
+            return
+        raise OutputExistsError(f"{name} already exists; add -y to replace it")
