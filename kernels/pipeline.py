@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from kernels.io.source import InputLike
     from kernels.plan import Plan
 
-QUEUE_BYTES: Final = 128 << 20
-"""Frames waiting between two threads take at most this much."""
+QUEUE_BYTES: Final = 16 << 20
+"""Frames waiting between two threads take at most this much, or are one: x264 alone holds 800 MB at 2160p."""
 QUEUE_FRAMES: Final = 4
 """And at most this many: more only hide which thread is slow."""
 OTHER_PACKETS_PER_S: Final = 60
@@ -299,6 +299,7 @@ class _Job:
             if isinstance(event, Frame):
                 lines.busy_s["decode"] += time.perf_counter() - started
                 lines.decoded.put(event)
+                del event  # one frame less while the next is decoded
                 started = time.perf_counter()
             else:
                 copies.feed(event)
@@ -314,6 +315,7 @@ class _Job:
                 muxer.write_video(packet)
                 self.frames_out += 1
             lines.busy_s["encode"] += time.perf_counter() - started
+            del frame
         started = time.perf_counter()
         for packet in encoder.flush():
             self.cancellation.check()

@@ -48,6 +48,10 @@ class VideoReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_events"):  # a reader that was left in the middle ends as a closed one does
+            self.close()
+
     def close(self) -> None:
         self._events.close()
         self._source.close()

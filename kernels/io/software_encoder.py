@@ -88,9 +88,10 @@ class SoftwareEncoder:
         context.color_range = int(Range.FULL if pixel.family is Family.GBR and not color.range else color.range)
         context.flags |= Flags.frame_duration
         context.thread_count = settings.threads or 0
-        # With frame threads libav's own workers would let go of a frame's memory, which takes the interpreter's
-        # lock: a deadlock once the encoder is freed under that lock. Library encoders copy frames and ignore this.
-        context.thread_type = ThreadType.SLICE
+        # libx264 takes SLICE alone as its own slow mode of threads within a frame. libav's own encoder must have
+        # it: with frame threads its workers would let go of a frame's memory, which takes the interpreter's lock,
+        # a deadlock once the encoder is freed under that lock.
+        context.thread_type = ThreadType.SLICE if settings.codec == "ffv1" else ThreadType.AUTO
         if settings.codec == "hevc" and self.stream.container.format.name in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # Apple's players refuse hev1
 
