@@ -37,8 +37,9 @@ LOST_SIDE_DATA: Final = {
     "ICC_PROFILE": "an ICC profile",
     "FILM_GRAIN_PARAMS": "film grain parameters",
 }
-SIDE_DATA_FRAMES: Final = 50
-"""Frames at the start whose side data is looked through; captions may begin a little late."""
+SIDE_DATA_FRAMES: Final = frozenset({0, 1, 12, 48})
+"""Frames whose side data is looked at; captions may begin a little late. Not more: PyAV ties a frame and its side
+data into a cycle, which keeps the whole picture in memory until the garbage collector comes by."""
 
 
 class SoftwareDecoder:
@@ -183,7 +184,7 @@ class SoftwareDecoder:
             self._adopt(frame, shape)
         elif shape != self._shape:
             self._raise_changed(shape)
-        if self.frames_in < SIDE_DATA_FRAMES:
+        if self.frames_in in SIDE_DATA_FRAMES:
             self._note_side_data(frame)
         assert self._format is not None
         assert self._layout is not None

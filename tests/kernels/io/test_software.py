@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import resource
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import av
@@ -196,3 +199,23 @@ def test_the_pictures_are_the_ones_that_were_written() -> None:
         expected = picture(n, clip.size, "yuv420p")
         plane = expected.to_ndarray()[:48]
         np.testing.assert_array_equal(frame.planes[0], plane)
+
+
+def test_memory_stays_flat_without_the_garbage_collector() -> None:
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        pytest.skip("no /proc to read the memory of this process from")
+
+    def resident_bytes() -> int:
+        return int(status.read_text().split()[1]) * resource.getpagesize()
+
+    data = make(Clip(frames=160, size=(640, 480)))
+    gc.collect()
+    gc.disable()
+    try:
+        with open_video(io.BytesIO(data), threads=2) as video:
+            readings = [resident_bytes() for frame in video]
+    finally:
+        gc.enable()
+    frame_bytes = 640 * 480 * 3 // 2
+    assert readings[-1] - readings[60] < 20 * frame_bytes, "frames are kept"
