@@ -7,10 +7,12 @@ Positions are kept through both levels so that every error can put a caret under
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kernels.errors import ChainError, FormatError, nearest
+from kernels.expression import Expression
 from kernels.options import Params, options_of
 
 if TYPE_CHECKING:
@@ -39,17 +41,19 @@ class Step:
 
 
 def parse_chain(text: str, catalogue: Mapping[str, Operation]) -> tuple[Step, ...]:
-    """The steps of chain `text`; an empty or `null` chain has none.
+    """The steps of chain `text`; an empty chain and the operations `null` and `copy` have none.
 
     Raises `ChainError` with the position of the first thing that is wrong.
     """
     if not text.strip():
         return ()
     steps = []
+    start = 0
     for raw in _split(list(zip(text, range(len(text)), strict=True)), ",", text):
-        step = _parse_step(raw, text, catalogue)
+        step = _parse_step(raw, start, text, catalogue)
         if step is not None:
             steps.append(step)
+        start += len(raw) + 1
     return tuple(steps)
 
 
@@ -84,10 +88,11 @@ def read_params(operation: Operation, arguments: Mapping[str, Any]) -> Params:
     return operation.params(**values)
 
 
-def _parse_step(raw: Characters, chain: str, catalogue: Mapping[str, Operation]) -> Step | None:
+def _parse_step(raw: Characters, start: int, chain: str, catalogue: Mapping[str, Operation]) -> Step | None:
+    """The step in `raw`, which begins at character `start`; None for one that does nothing."""
     raw = _strip(raw)
     if not raw:
-        raise ChainError("an operation is missing", chain=chain, position=len(chain))
+        raise ChainError("an operation is missing", chain=chain, position=start)
     for character, position in raw:
         if character == "=":
             break
@@ -99,7 +104,7 @@ def _parse_step(raw: Characters, chain: str, catalogue: Mapping[str, Operation])
             )
     cut = next((i for i, (c, _) in enumerate(raw) if c == "="), len(raw))
     name = "".join(c for c, _ in raw[:cut]).strip().partition("@")[0]
-    if name == "null":
+    if name in ("null", "copy"):
         return None
     if name not in catalogue:
         message = f"unknown operation {name!r}{nearest(name, catalogue)}"
@@ -121,12 +126,15 @@ def _read_arguments(operation: Operation, raw: Characters, chain: str) -> dict[s
     values: dict[str, Any] = {}
     named = False
     arguments = _split(_unescape(raw), ":", chain) if raw else []
+    if arguments and not arguments[-1]:
+        del arguments[-1]  # a colon may end the arguments
     for argument in arguments:
         key, value = _split_key(argument)
         start = argument[0][1] if argument else len(chain)
         if key is None:
             if named or len(values) >= len(order):
-                raise ChainError(f"{operation.name}: a value without a name", chain=chain, position=start)
+                message = f"{operation.name}: a value without a name; write name=value"
+                raise ChainError(message, chain=chain, position=start)
             spec = order[len(values)]
         elif key not in by_name:
             message = f"{operation.name} has no option {key!r}{nearest(key, by_name)}"
@@ -140,10 +148,11 @@ def _read_arguments(operation: Operation, raw: Characters, chain: str) -> dict[s
 
 def _read_value(operation: Operation, spec: OptionSpec, value: Characters, chain: str, start: int) -> Any:
     text = "".join(c for c, _ in value)
+    position = value[0][1] if value else start
     try:
-        return spec.check(spec.read(text))
+        read = spec.check(spec.read(text))
+        return replace(read, position=position) if isinstance(read, Expression) else read
     except FormatError as error:
-        position = value[0][1] if value else start
         raise ChainError(f"{operation.name}: {error}", chain=chain, position=position) from None
 
 
@@ -219,6 +228,5 @@ def _format_value(value: Any, spec: OptionSpec) -> str:
         return str(int(value))
     if isinstance(value, float):
         return f"{value:.10g}"
-    text = str(value)
-    needs_quotes = any(c in text for c in ",:;[]'\\ ")
-    return "'" + text.replace("\\", "\\\\").replace("'", "'\\''") + "'" if needs_quotes else text
+    text = re.sub(r"([\\':])", r"\\\1", str(value))  # for the level of arguments; the quotes are for the chain's
+    return "'" + text.replace("'", r"'\''") + "'" if any(c in text for c in ",;[]'\\ ") else text

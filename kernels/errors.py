@@ -33,11 +33,19 @@ class ChainError(KernelsError, ValueError):
         self.message = message
         self.chain = chain
         self.position = position
-        super().__init__(f"{message}\n  {chain}\n  {' ' * position}^")
+        line = "".join(" " if c.isspace() else c for c in chain)  # a line break would leave the caret alone
+        super().__init__(f"{message}\n  {line}\n  {' ' * position}^")
 
 
 class FormatError(KernelsError, ValueError):
-    """A pixel format, colour tag or frame size that an operation cannot work with."""
+    """A pixel format, colour tag or frame size that an operation cannot work with.
+
+    `position` is the character of the chain that is to blame, where that is known.
+    """
+
+    def __init__(self, message: str, *, position: int | None = None) -> None:
+        self.position = position
+        super().__init__(message)
 
 
 class InputError(KernelsError, OSError):

@@ -1,10 +1,13 @@
-"""Arithmetic in options, such as `iw*2` or `min(iw,1920)`: FFmpeg's expression syntax, evaluated in float64."""
+"""Arithmetic in options, such as `iw*2` or `min(iw,1920)`: FFmpeg's expression syntax, evaluated in float64.
+
+Numbers may end in an SI prefix, `i` for its power of 1024, and `B` for eight times that: 2k, 1Mi, 3kB.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from kernels.errors import FormatError, nearest
@@ -13,10 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _TOKEN: Final = re.compile(
-    r"\s*(?:(?P<number>(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))"
-    r"|(?P<name>[A-Za-z_]\w*)|(?P<sign>[-+*/^(),;]))"
+    r"\s*(?:(?P<number>(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:[yzafpnumcdhkKMGTPEZY]i?)?B?)"
+    r"|(?P<name>[A-Za-z_]\w*)|(?P<sign>[-+*/^(),;]))",
+    re.ASCII,
 )
+_NUMBER: Final = re.compile(r"(0[xX][0-9a-fA-F]+|[\d.]+(?:[eE][+-]?\d+)?)([a-zA-Z]?)(i?)(B?)", re.ASCII)
+_PREFIXES: Final = {
+    "y": -24, "z": -21, "a": -18, "f": -15, "p": -12, "n": -9, "u": -6, "m": -3, "c": -2, "d": -1, "h": 2,
+    "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "Z": 21, "Y": 24,
+}  # fmt: skip
 _CONSTANTS: Final = {"PI": math.pi, "E": math.e, "PHI": (1 + math.sqrt(5)) / 2}
+MAX_DEPTH: Final = 100
+"""Deepest nesting of parentheses and calls, FFmpeg's own limit."""
 
 
 def _truth(value: object) -> float:
@@ -34,10 +45,17 @@ _FUNCTIONS: Final[dict[str, tuple[int, Callable[..., float]]]] = {
     "round": (1, _round),
     "trunc": (1, math.trunc),
     "sqrt": (1, math.sqrt),
+    "exp": (1, math.exp),
+    "log": (1, math.log),
+    "sin": (1, math.sin),
+    "cos": (1, math.cos),
+    "tan": (1, math.tan),
+    "atan": (1, math.atan),
+    "sgn": (1, lambda a: _truth(a > 0) - _truth(a < 0)),
     "not": (1, lambda a: _truth(a == 0)),
     "min": (2, min),
     "max": (2, max),
-    "mod": (2, math.fmod),
+    "mod": (2, lambda a, b: a - math.floor(a / b) * b),  # floored, unlike C's fmod()
     "pow": (2, math.pow),
     "hypot": (2, math.hypot),
     "gcd": (2, lambda a, b: math.gcd(int(a), int(b))),
@@ -58,32 +76,52 @@ class Expression:
     """An expression, kept as written until the numbers for its names are known."""
 
     text: str
+    position: int | None = field(default=None, compare=False)
+    """Where it starts in the chain that it was typed in."""
 
     def evaluate(self, names: Mapping[str, float]) -> float:
         """The value with `names` put in.
 
-        Raises `FormatError` naming the unknown word, or the place where it cannot be read, and for a value
-        that is not a number (division by zero).
+        Raises `FormatError`, with this expression's position, naming the unknown word, or the place where it
+        cannot be read, and for a value that is not a number (division by zero).
         """
-        parser = _Parser(self.text, names)
         try:
-            value = parser.sum()
+            value = _evaluated(self.text, names)
+        except FormatError as error:
+            raise FormatError(str(error), position=self.position) from None
         except (ZeroDivisionError, OverflowError, ValueError) as error:
-            if isinstance(error, FormatError):
-                raise
-            raise FormatError(f"{self.text!r} has no value: {error}") from None
-        if parser.token:
-            raise FormatError(f"{self.text!r}: unexpected {parser.token!r}")
+            raise FormatError(f"{self.text!r} has no value: {error}", position=self.position) from None
         if not math.isfinite(value):
-            raise FormatError(f"{self.text!r} has no finite value")
+            raise FormatError(f"{self.text!r} has no finite value", position=self.position)
         return value
 
     def __str__(self) -> str:
         return self.text
 
 
+def _evaluated(text: str, names: Mapping[str, float]) -> float:
+    parser = _Parser(text, names)
+    value = parser.sum()
+    if parser.token:
+        raise FormatError(f"{text!r}: unexpected {parser.token!r}")
+    return value
+
+
+def _number(text: str) -> float:
+    """The value of a number token: digits, SI prefix, `i` for powers of 1024, `B` for eight times as much."""
+    match = _NUMBER.fullmatch(text)
+    assert match is not None, text
+    digits, prefix, binary, byte = match.groups()
+    value = float(int(digits, 16)) if digits[:2].lower() == "0x" else float(digits)
+    power = _PREFIXES.get(prefix, 0)
+    return value * (2.0 ** (power / 3 * 10) if binary else 10.0**power) * (8 if byte else 1)
+
+
 class _Parser:
-    """Recursive descent over `text`, evaluating as it goes. Precedence, loosest first: + -, * /, ^, sign."""
+    """Recursive descent over `text`, evaluating as it goes. Precedence, loosest first: + -, * /, sign, ^.
+
+    So -2^2 is -4, and a power takes its factors from the left: 2^3^2 is 64.
+    """
 
     def __init__(self, text: str, names: Mapping[str, float]) -> None:
         self._text = text
@@ -91,6 +129,7 @@ class _Parser:
         self._at = 0
         self.token = ""
         self._kind = ""
+        self._depth = 0
         self._advance()
 
     def sum(self) -> float:
@@ -110,26 +149,26 @@ class _Parser:
         return value
 
     def _power(self) -> float:
-        value = self._signed()
+        sign, value = self._sign(), self._primary()
         while self.token == "^":
             self._take()
-            value = float(math.pow(value, self._signed()))
-        return value
+            value = math.pow(value, self._sign() * self._primary())
+        return sign * value
 
-    def _signed(self) -> float:
-        if self.token in ("+", "-"):
-            return -self._signed() if self._take() == "-" else self._signed()
-        return self._primary()
+    def _sign(self) -> int:
+        sign = 1
+        while self.token in ("+", "-"):
+            sign = -sign if self._take() == "-" else sign
+        return sign
 
     def _primary(self) -> float:
         if self._kind == "number":
-            text = self._take()
-            return float(int(text, 16)) if text[:2].lower() == "0x" else float(text)
+            return _number(self._take())
         if self.token == "(":
-            self._take()
-            value = self.sum()
-            self._expect(")")
-            return value
+            values = self._nested()
+            if len(values) == 1:
+                return values[0]
+            raise FormatError(f"{self._text!r}: a ',' outside a function")
         if self._kind == "name":
             name = self._take()
             return self._call(name) if self.token == "(" else self._lookup(name)
@@ -140,13 +179,22 @@ class _Parser:
             raise FormatError(f"{self._text!r}: unknown name {name!r}{nearest(name, self._names)}")
         return float(self._names[name])
 
-    def _call(self, name: str) -> float:
+    def _nested(self) -> list[float]:
+        """What stands between parentheses, separated by commas."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise FormatError(f"an expression is nested more than {MAX_DEPTH} levels deep")
         self._expect("(")
-        arguments = [self.sum()]
+        values = [self.sum()]
         while self.token == ",":
             self._take()
-            arguments.append(self.sum())
+            values.append(self.sum())
         self._expect(")")
+        self._depth -= 1
+        return values
+
+    def _call(self, name: str) -> float:
+        arguments = self._nested()
         if name in _BRANCHES and len(arguments) in (2, 3):
             chosen = (arguments[0] != 0) is _BRANCHES[name]
             return arguments[1] if chosen else (*arguments, 0.0)[2]

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from kernels.errors import FormatError, nearest
 from kernels.expression import Expression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+# FFmpeg's words for a boolean.
+_TRUE: Final = ("1", "true", "y", "yes", "on", "enable", "enabled")
+_FALSE: Final = ("0", "false", "n", "no", "off", "disable", "disabled")
+
+# What an option of each type takes, NumPy's scalars among them, and what it keeps.
+_NUMBERS: Final[Mapping[str, tuple[type, Any]]] = {
+    "int": (numbers.Integral, int),
+    "float": (numbers.Real, float),
+    "bool": (numbers.Integral, bool),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +46,7 @@ class Option:
     """Whether FFmpeg's shorthand (values without names) reaches it, in declaration order."""
 
 
-def option(default: Any, help: str, **facts: Any) -> Any:  # noqa: A002 - FFmpeg and argparse call it help  # noqa: A002 - argparse and FFmpeg call it help
+def option(default: Any, help: str, **facts: Any) -> Any:  # noqa: A002 - FFmpeg and argparse call it help
     """A dataclass field with its `Option` attached."""
     return dataclasses.field(default=default, metadata={"option": Option(help=help, **facts)})
 
@@ -88,13 +102,8 @@ class OptionSpec:
             return choices[value]
         if choices is not None and self.type not in ("int", "float") and value not in choices.values():
             raise FormatError(f"{self.name}={value}: unknown value{nearest(str(value), choices)}")
-        if self.type == "float" and isinstance(value, int):
-            value = float(value)
-        expected = {"int": int, "float": float, "bool": bool}.get(self.type)
-        if expected is not None and (not isinstance(value, expected) or (expected is int and isinstance(value, bool))):
-            raise FormatError(f"{self.name}={value!r}: {self.allowed()}")
-        if isinstance(value, int | float) and self.type in ("int", "float"):
-            self._check_range(value)
+        if self.type in ("int", "float", "bool"):
+            value = self._as_number(value)
         if self.option.verify is not None:
             self.option.verify(value)
         return value
@@ -113,24 +122,37 @@ class OptionSpec:
         return f"{noun}{bounds}"
 
     def _read_bool(self, text: str) -> bool:
-        words = {"1": True, "true": True, "yes": True, "y": True, "0": False, "false": False, "no": False, "n": False}
-        if text.lower() not in words:
-            raise FormatError(f"{self.name}={text}: must be 0 or 1")
-        return words[text.lower()]
+        word = text.lower()
+        if word not in _TRUE and word not in _FALSE:
+            raise FormatError(f"{self.name}={text}: must be {self.allowed()}")
+        return word in _TRUE
 
     def _read_number(self, text: str) -> float:
         try:
-            return int(text) if self.type == "int" else float(text)
-        except ValueError:
+            value = Expression(text).evaluate({})
+        except FormatError:
+            value = math.nan
+        if math.isnan(value) or (self.type == "int" and not value.is_integer()):
             message = f"{self.name}={text}: must be {self.allowed()}"
             if self.option.choices:
                 message += nearest(text, self.option.choices)
-            raise FormatError(message) from None
+            raise FormatError(message)
+        return int(value) if self.type == "int" else value
+
+    def _as_number(self, value: Any) -> bool | int | float:
+        """`value`, of Python's or NumPy's types, as the option's own; raises `FormatError`."""
+        kind, own = _NUMBERS[self.type]
+        if not isinstance(value, kind) or (value not in (0, 1) if own is bool else isinstance(value, bool)):
+            raise FormatError(f"{self.name}={value}: must be {self.allowed()}")
+        number: bool | int | float = own(value)
+        if own is not bool:
+            self._check_range(number)
+        return number
 
     def _check_range(self, value: float) -> None:
         low, high = self.option.low, self.option.high
-        outside = (low is not None and not value >= low) or (high is not None and not value <= high)
-        if outside or (self.option.odd and value % 2 == 0):
+        outside = (low is not None and value < low) or (high is not None and value > high)
+        if outside or not math.isfinite(value) or (self.option.odd and value % 2 == 0):
             raise FormatError(f"{self.name}={value:g}: must be {self.allowed()}")
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels.catalogue import CATALOGUE
-from kernels.chain import format_chain, parse_chain, read_params
+from kernels.chain import Step, format_chain, parse_chain, read_params
 from kernels.errors import ChainError, FormatError
-
-if TYPE_CHECKING:
-    from kernels.chain import Step
+from kernels.options import Params, option
 
 
 def canonical(text: str) -> str:
@@ -41,6 +40,12 @@ def canonical(text: str) -> str:
         ("eq=contrast=1.0", "eq"),
         ("eq=1.5:.1", "eq=contrast=1.5:brightness=0.1"),
         ("scale=hd720", "scale=w=hd720"),
+        ("copy,hflip,null", "hflip"),
+        ("eq=contrast=1.5:", "eq=contrast=1.5"),
+        ("eq=contrast=0.5k", "eq=contrast=500"),
+        ("eq='3/2':1e-1", "eq=contrast=1.5:brightness=0.1"),
+        ("unsharp=7.0:lx=3^2", "unsharp=luma_msize_x=9"),
+        ("crop=exact=on:keep_aspect=Enabled", "crop=keep_aspect=1:exact=1"),
     ],
 )
 def test_reads(text: str, expected: str) -> None:
@@ -54,6 +59,13 @@ def test_reads(text: str, expected: str) -> None:
         ("hflp", 0, "unknown operation 'hflp'; did you mean 'hflip'?"),
         ("hflip,vflop", 6, "did you mean 'vflip'"),
         ("hflip,", 6, "an operation is missing"),
+        (",hflip", 0, "an operation is missing"),
+        ("hflip,,vflip", 6, "an operation is missing"),
+        ("eq=contrast=nan", 12, "must be a number from -1000 to 1000"),
+        ("eq=contrast=inf", 12, "must be a number from -1000 to 1000"),
+        ("scale=param0=nan", 13, "must be a number"),
+        ("unsharp=lx=5.5", 11, "must be an odd integer from 3 to 23"),
+        ("crop=exact=2", 11, "must be 0 or 1"),
         ("pad=foo=1", 4, "pad has no option 'foo'"),
         ("eq=1:contrst=2", 5, "did you mean 'contrast'"),
         ("eq=contrast=x", 12, "must be a number from -1000 to 1000"),
@@ -96,3 +108,38 @@ def test_read_params_takes_values_and_text() -> None:
         read_params(crop, {"keepaspect": 1})
     with pytest.raises(FormatError, match="from 0 to 3"):
         read_params(CATALOGUE["eq"], {"saturation": 4.0})
+
+
+def test_read_params_takes_numpy_numbers() -> None:
+    eq, unsharp, crop = CATALOGUE["eq"], CATALOGUE["unsharp"], CATALOGUE["crop"]
+    assert read_params(eq, {"contrast": np.float32(1.5)}) == read_params(eq, {"contrast": 1.5})
+    assert read_params(unsharp, {"lx": np.int64(7)}) == read_params(unsharp, {"lx": 7})
+    assert read_params(crop, {"exact": 1}) == read_params(crop, {"exact": True})
+    for operation, wrong in (
+        (unsharp, {"lx": 7.0}),
+        (unsharp, {"lx": True}),
+        (crop, {"exact": 2}),
+        (eq, {"gamma": "x"}),
+    ):
+        with pytest.raises(FormatError, match="must be"):
+            read_params(operation, wrong)
+
+
+def test_a_chain_over_several_lines_keeps_its_caret() -> None:
+    with pytest.raises(ChainError) as caught:
+        parse_chain("hflip,\n\tvflop", CATALOGUE)
+    assert str(caught.value).splitlines()[1:] == ["  hflip,  vflop", "          ^"]
+
+
+@given(st.text(alphabet="ab ,:;[]'\\=", min_size=1, max_size=12).map(str.strip).filter(bool))
+def test_text_survives_both_levels_of_quoting(text: str) -> None:
+    """Any value of a text option, written canonically, is read back as it was."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Words(Params):
+        words: str = option("", "any text")
+
+    operation = replace(CATALOGUE["hflip"], params=Words)
+    step = Step(operation=operation, params=Words(words=text))
+    (read,) = parse_chain(format_chain([step]), {"hflip": operation})
+    assert read.params == step.params
