@@ -90,25 +90,28 @@ def codes_to_triplet(format_: VideoFormat) -> Affine:
 
 
 def triplet_to_codes(format_: VideoFormat) -> Affine:
-    """From triplets to codes: H.273 equations 20 to 37, over 2**depth - 1."""
+    """From triplets to codes: H.273 equations 20 to 37, over 2**depth - 1.
+
+    YUV planes that are tagged with the GBR matrix hold G, B and R, and are coded as those are.
+    """
     depth = format_.pixel_format.depth
     peak = (1 << depth) - 1
     step = 1 << (depth - 8)
     full = format_.resolved_color.range is Range.FULL
     luma, luma_zero = (peak, 0) if full else (219 * step, 16 * step)
-    if format_.pixel_format.family is Family.GBR:
+    if format_.pixel_format.family is Family.GBR or format_.resolved_color.matrix is Matrix.GBR:
         return Affine(np.eye(3) * luma / peak, np.full(3, luma_zero / peak))
     chroma, chroma_zero = (peak, 1 << (depth - 1)) if full else (224 * step, 128 * step)
     return Affine(np.diag([luma, chroma, chroma]) / peak, np.array([luma_zero, chroma_zero, chroma_zero]) / peak)
 
 
-def is_componentwise(source: VideoFormat, target: VideoFormat) -> bool:
+def is_componentwise(source: VideoFormat, target: VideoFormat, *, keep_light: bool = False) -> bool:
     """Whether each component of `target` depends on the same component of `source` alone."""
     families = {source.pixel_format.family, target.pixel_format.family}
     if Family.GBR in families and len(families) > 1:
         return False
     a, b = source.resolved_color, target.resolved_color
-    same_light = (a.transfer, a.primaries) == (b.transfer, b.primaries)
+    same_light = keep_light or (a.transfer, a.primaries) == (b.transfer, b.primaries)
     return same_light and (Family.GRAY in families or _same_matrix(a, b))
 
 
@@ -119,7 +122,7 @@ def conversion(source: VideoFormat, target: VideoFormat, *, keep_light: bool = F
     Raises `FormatError` for tags whose equations are not linear in R'G'B' or not known here.
     """
     a, b = source.resolved_color, target.resolved_color
-    if is_componentwise(source, target):
+    if is_componentwise(source, target, keep_light=keep_light):
         return []
     rgb_in, rgb_out = _triplet_to_gbr(source), _triplet_to_gbr(target).inverse()
     if keep_light or (a.transfer, a.primaries) == (b.transfer, b.primaries):
@@ -135,12 +138,9 @@ def _same_matrix(a: Color, b: Color) -> bool:
 
 def _triplet_to_gbr(format_: VideoFormat) -> Affine:
     """Y, Cb, Cr (or G, B, R) to G, B, R: H.273 equations 38 to 52."""
-    if format_.pixel_format.family is Family.GBR:
-        return Affine(np.eye(3), np.zeros(3))
     matrix = format_.resolved_color.matrix
-    if matrix is Matrix.GBR:
-        # Samples tagged GBR in YUV planes: Y holds G, Cb holds B and Cr holds R, without the chroma offset.
-        return Affine(np.eye(3), np.array([0.0, 0.5, 0.5]))
+    if format_.pixel_format.family is Family.GBR or matrix is Matrix.GBR:
+        return Affine(np.eye(3), np.zeros(3))
     if matrix is Matrix.YCGCO:
         return Affine(np.array([[1.0, 1.0, 0.0], [1.0, -1.0, -1.0], [1.0, -1.0, 1.0]]), np.zeros(3))
     if matrix not in LUMA_WEIGHTS:

@@ -7,7 +7,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from kernels.color import Color
+from kernels.color import Color, Matrix
 from kernels.errors import FormatError
 from kernels.pixel_format import Family, PixelFormat
 
@@ -58,9 +58,16 @@ class VideoFormat:
 
     @property
     def resolved_color(self) -> Color:
-        """`color` without an unspecified tag (see `Color.resolved`)."""
-        is_yuv = self.pixel_format.family is not Family.GBR
-        return self.color.resolved(width=self.width, height=self.height, is_yuv=is_yuv)
+        """`color` without an unspecified tag (see `Color.resolved`).
+
+        A gray picture tagged with the GBR matrix, as PNG decoders do, has luma like any other: that tag counts as
+        unspecified.
+        """
+        family = self.pixel_format.family
+        color = self.color
+        if family is Family.GRAY and color.matrix is Matrix.GBR:
+            color = replace(color, matrix=Matrix.UNSPECIFIED)
+        return color.resolved(width=self.width, height=self.height, is_yuv=family is not Family.GBR)
 
     def plane_size(self, plane: int) -> tuple[int, int]:
         """(height, width) of plane `plane`."""

@@ -43,7 +43,9 @@ class Node:
         """Whether it needs co-sited triplets."""
         if self.step.operation.kind is not Kind.COLOUR:
             return False
-        return not (self.step.operation.is_conversion and is_componentwise(self.source, self.target))
+        keep_light = getattr(self.step.params, "fast", False)
+        componentwise = is_componentwise(self.source, self.target, keep_light=keep_light)
+        return not (self.step.operation.is_conversion and componentwise)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,10 @@ def _output(params: ColorSpace, source: VideoFormat) -> VideoFormat:
     if was_gbr and not is_gbr and params.range is Range.UNSPECIFIED:
         color = replace(color, range=Range.LIMITED)
     if not is_gbr and color.matrix is Matrix.GBR:
-        raise FormatError(f"colorspace: {target.pixel_format} cannot hold the gbr matrix; add format=gbrp after it")
+        held = target.pixel_format
+        raise FormatError(
+            f"colorspace: {held} cannot hold the gbr matrix; give space=bt709 or put format=gbrp after it"
+        )
     return replace(target, color=color)
 
 

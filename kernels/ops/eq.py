@@ -12,7 +12,7 @@ from kernels.jit import njit
 from kernels.operation import Kind, Operation, Tile, Tolerance
 from kernels.options import Params, option
 from kernels.pixel_format import Family
-from kernels.twins import TWIN, gain
+from kernels.twins import TWIN
 
 if TYPE_CHECKING:
     from kernels.frame import VideoFormat
@@ -33,6 +33,14 @@ class Eq(Params):
     gamma_g: float = option(1.0, "gamma of green", low=0.1, high=10.0)
     gamma_b: float = option(1.0, "gamma of blue, relative to green", low=0.1, high=10.0)
     gamma_weight: float = option(1.0, "how much gamma reaches bright areas", low=0.0, high=1.0)
+
+
+@njit(TWIN, cache=True, nogil=True, fastmath={"contract"})
+def gain_twin(tile, params, x, y, n):  # type: ignore[no-untyped-def]
+    """`params[0] * v + params[1]`, held within 0..1 as FFmpeg's filter holds it, whatever it is fused with."""
+    row = tile[0]
+    for i in range(tile.shape[1]):
+        row[i] = min(max(params[0] * row[i] + params[1], np.float32(0)), np.float32(1))
 
 
 @njit(TWIN, cache=True, nogil=True)
@@ -65,7 +73,7 @@ def _cpu(params: Eq, source: VideoFormat, plane: int) -> Tile | None:
     offset = pivot - factor * pivot + lift
     if gamma == 1 or params.gamma_weight == 0:
         unchanged = factor == 1 and offset == 0
-        return None if unchanged else Tile(twin=gain, params=np.array([factor, offset], np.float32), last=1)
+        return None if unchanged else Tile(twin=gain_twin, params=np.array([factor, offset], np.float32), last=1)
     values = np.linspace(0.0, 1.0, NODES + 1) ** 2
     table = values * (1 - params.gamma_weight) + values ** (1 / gamma) * params.gamma_weight
     return Tile(twin=gamma_twin, params=np.concatenate([[factor, offset], table]).astype(np.float32), last=1)

@@ -8,7 +8,7 @@ import pytest
 
 from kernels.catalogue import CATALOGUE
 from kernels.chain import parse_chain
-from kernels.color import Color, Matrix, Range
+from kernels.color import Color, Matrix, Primaries, Range
 from kernels.errors import ChainError
 from kernels.frame import VideoFormat
 from kernels.pixel_format import pixel_format
@@ -130,6 +130,22 @@ def test_impossible_size_points_at_its_step() -> None:
     with pytest.raises(ChainError, match="does not fit") as caught:
         planned("hflip,crop=1000:10")
     assert caught.value.position == 6
+
+
+@pytest.mark.parametrize(
+    ("chain", "position"), [("hflip,scale=w=foo:h=2", 14), ("crop=10:ih/0", 8), ("pad=80:60:x='1+'", 13)]
+)
+def test_an_expression_without_a_value_is_pointed_at(chain: str, position: int) -> None:
+    with pytest.raises(ChainError) as caught:
+        planned(chain)
+    assert caught.value.position == position
+
+
+def test_new_tags_alone_resample_no_chroma() -> None:
+    plan = planned("colorspace=primaries=bt2020:fast=1")
+    assert plan.target.color.primaries is Primaries.BT2020
+    assert not any(stage.mixes for stage in plan.stages)
+    assert all(stage.target.pixel_format.is_subsampled for stage in plan.stages)
 
 
 def test_eq_refuses_rgb_and_says_what_to_do() -> None:

@@ -229,3 +229,25 @@ def test_gray_gains_neutral_chroma_and_rgb_loses_it(make_frame: FrameMaker, run_
     rgb = run_chain("format=gbrp", gray)
     assert np.array_equal(rgb.planes[0], rgb.planes[1])
     assert np.array_equal(rgb.planes[0], rgb.planes[2])
+
+
+@pytest.mark.parametrize("source", RANGES, ids=lambda r: r.name)
+@pytest.mark.parametrize("name", ["yuv444p", "yuv444p10"])
+def test_rgb_in_yuv_planes_is_coded_as_rgb(
+    source: Range, name: str, make_frame: FrameMaker, run_chain: ChainRunner
+) -> None:
+    """H.273 matrix 0: Y holds G, Cb holds B and Cr holds R, all of them quantised as luma is."""
+    frame = make_frame(name, 16, 16, replace(TAGGED, matrix=Matrix.GBR, range=source))
+    out = run_chain(f"format={name.replace('yuv444p', 'gbrp')}", frame)
+    peak = (1 << frame.format.pixel_format.depth) - 1
+    low, high = (0, peak) if source is Range.FULL else (16 * (peak + 1) // 256, 235 * (peak + 1) // 256)
+    for a, b in zip(out.planes, frame.planes, strict=True):
+        assert np.abs(a - np.clip((b.astype(float) - low) / (high - low), 0, 1) * peak).max() <= 0.51
+
+
+def test_gray_tagged_gbr_is_gray(make_frame: FrameMaker, run_chain: ChainRunner) -> None:
+    """The tag that PNG decoders give: the picture has luma, and no YUV format that it becomes is tagged GBR."""
+    frame = make_frame("gray", 16, 16, Color(matrix=Matrix.GBR, range=Range.FULL))
+    rgb = run_chain("format=gbrp", frame)
+    assert all(np.array_equal(plane, frame.planes[0]) for plane in rgb.planes)
+    assert run_chain("format=yuv420p", frame).format.color.matrix is Matrix.SMPTE170M

@@ -61,6 +61,16 @@ def test_close_to_ffmpeg(chain: str, make_frame: FrameMaker, run_chain: ChainRun
         assert np.abs(a.astype(int) - b).max() <= 2
 
 
+def test_fused_steps_clip_between_them(make_frame: FrameMaker, run_chain: ChainRunner) -> None:
+    """As FFmpeg's do: white that the first step clipped is not brought back by the second."""
+    frame = make_frame("yuv444p")
+    first = run_chain("eq=contrast=2:saturation=3", frame)
+    both = run_chain("eq=contrast=2:saturation=3,eq=contrast=0.5:saturation=0.4", frame)
+    again = run_chain("eq=contrast=0.5:saturation=0.4", first)
+    for a, b in zip(both.planes, again.planes, strict=True):
+        assert np.abs(a.astype(int) - b).max() <= 1
+
+
 def test_neutral_chroma_stays_neutral(make_frame: FrameMaker, run_chain: ChainRunner) -> None:
     frame = make_frame("yuv444p", 4, 4)
     neutral = frame.replace(planes=(frame.planes[0], *(np.full_like(p, 128) for p in frame.planes[1:])))
