@@ -62,12 +62,12 @@ def rectangle(params: Crop, source: VideoFormat) -> tuple[int, int, int, int]:
     names["ow"] = names["out_w"] = width
     w, h = _align(width, log2[0]), _align(height, log2[1])
     if not (0 < w <= source.width and 0 < h <= source.height):
-        raise FormatError(f"crop: {w}x{h} does not fit into {source.width}x{source.height}")
+        raise FormatError(f"crop: {width:g}x{height:g} does not fit into {source.width}x{source.height}")
     names["ow"], names["out_w"], names["oh"], names["out_h"] = w, w, h, h
     names["x"] = params.x.evaluate({**names, "y": 0.0})
     y = params.y.evaluate(names)
-    left = min(max(int(names["x"]), 0), source.width - w)
-    top = min(max(int(y), 0), source.height - h)
+    left = min(max(round(names["x"]), 0), source.width - w)
+    top = min(max(round(y), 0), source.height - h)
     return _align(left, log2[0]), _align(top, log2[1]), w, h
 
 
@@ -79,7 +79,8 @@ def _size_or(expression: Expression, names: dict[str, float], default: float) ->
 
 
 def _align(value: float, log2: int) -> int:
-    return int(value) >> log2 << log2
+    """To the nearest integer, halves to even as FFmpeg has it, then down to a multiple of 2**log2."""
+    return round(value) >> log2 << log2
 
 
 def _output(params: Crop, source: VideoFormat) -> VideoFormat:

@@ -10,7 +10,7 @@ import numpy as np
 from kernels.color import Color
 from kernels.conversion import conversion, fold, triplet_to_codes
 from kernels.errors import FormatError, nearest
-from kernels.frame import VideoFormat
+from kernels.frame import MAX_SIDE, VideoFormat
 from kernels.jit import njit
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
@@ -96,8 +96,10 @@ def geometry(params: Pad, source: VideoFormat) -> tuple[int, int, int, int]:
         "vsub": 1 << pixel.log2_chroma_h,
     }
     width, height = _canvas(params, source, names)
-    if min(width, height) < 0:
-        raise FormatError(f"pad: a canvas of {width:g}x{height:g} is impossible")
+    if min(width, height) < 0 or max(width, height) > MAX_SIDE:
+        raise FormatError(
+            f"pad: a canvas of {width:g}x{height:g} is impossible: each side must be 1 to {MAX_SIDE} pixels"
+        )
     aspect = params.aspect.evaluate(names)
     if aspect > 0:
         aspect /= sar
@@ -111,7 +113,7 @@ def geometry(params: Pad, source: VideoFormat) -> tuple[int, int, int, int]:
     top = (h - source.height) // 2 if y < 0 or y + source.height > h else int(y)
     left, top = _align(left, pixel.log2_chroma_w), _align(top, pixel.log2_chroma_h)
     if w < source.width or h < source.height:
-        raise FormatError(f"pad: a {w}x{h} canvas is smaller than the {source.width}x{source.height} picture")
+        raise FormatError(f"pad: a {w:g}x{h:g} canvas is smaller than the {source.width}x{source.height} picture")
     return left, top, w, h
 
 
