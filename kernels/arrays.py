@@ -86,10 +86,10 @@ def _executor(source: VideoFormat, chain: str, threads: int | None) -> CpuExecut
 
 def _as_frame(picture: Plane | Sequence[Plane], name: str | None, color: Color) -> Frame:
     """The frame that arrays stand for."""
-    if isinstance(picture, np.ndarray):
-        planes, default = _planes_of(picture)
-    else:
-        planes, default = tuple(picture), None
+    planes: tuple[Any, ...]
+    planes, default = _planes_of(picture) if isinstance(picture, np.ndarray) else (tuple(picture), None)
+    if not planes or any(getattr(plane, "ndim", 0) != 2 for plane in planes):
+        raise FormatError("a picture is a Frame, an array, or a sequence of (height, width) arrays, one for each plane")
     chosen = name or default
     if chosen is None:
         raise FormatError(f"{len(planes)} planes say nothing of their format: pass pixel_format='yuv420p' or the like")

@@ -6,7 +6,7 @@ The kernels release the GIL and are serial, so a frame uses all threads without 
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -95,6 +95,7 @@ class CpuExecutor:
                 rows(first, last)
             return
         futures = [self._pool.submit(rows, first, last) for rows, first, last in bands]
+        wait(futures)  # all of them even if one fails: the others still write to buffers
         for future in futures:
             future.result()
 

@@ -62,5 +62,27 @@ def test_wrong_names_and_types_are_refused() -> None:
         kernels.hflip(np.zeros((4, 4)))
     with pytest.raises(FormatError, match=r"\(height, width\)"):
         kernels.hflip(np.zeros((4, 4, 4), np.uint8))
+    with pytest.raises(FormatError, match="uint8 or uint16 arrays, not >u2"):
+        kernels.hflip(np.zeros((4, 4), ">u2"))
+    with pytest.raises(FormatError, match="each side must be 1 to"):
+        kernels.hflip(np.zeros((0, 4), np.uint8))
     with pytest.raises(ChainError):
         kernels.apply("hflop", np.zeros((4, 4), np.uint8))
+
+
+@pytest.mark.parametrize("picture", [[], [[1, 2], [3, 4]], [np.zeros(4, np.uint8)], "ab"])
+def test_what_is_no_picture_is_refused(picture: object) -> None:
+    with pytest.raises(FormatError, match="a picture is a Frame, an array, or a sequence"):
+        kernels.apply("hflip", picture, pixel_format="gray")
+
+
+@pytest.mark.parametrize(
+    "chain", ["hflip", "vflip", "transpose", "unsharp", "cas", "scale=iw*2:ih*2", "eq=contrast=1.5"]
+)
+def test_any_memory_layout_gives_the_same_picture(chain: str, rng: np.random.Generator) -> None:
+    """Views with negative, long or no strides, of one row or column, and read-only memory."""
+    whole = rng.integers(0, 256, (36, 60), dtype=np.uint8)
+    views = [whole[::-1], whole[:, ::-1], whole[::2, ::3], whole.T, whole[:, :1], whole[:1], np.asfortranarray(whole)]
+    views += [np.broadcast_to(whole[:1], (9, 60)), np.frombuffer(whole.tobytes(), np.uint8).reshape(36, 60)]
+    for view in views:
+        assert np.array_equal(kernels.apply(chain, view), kernels.apply(chain, view.copy(order="C")))
