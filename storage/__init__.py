@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from storage.credentials import Credentials
-    from storage.output import Output
+    from storage.outputs import Output
     from storage.pieces import OnProgress
     from storage.store import ObjectInfo
     from storage.uri import Uri
@@ -198,7 +198,7 @@ def output(
         from storage.local import LocalOutput
 
         return LocalOutput(uri.path, overwrite=overwrite)
-    from storage.output import ObjectOutput
+    from storage.outputs import ObjectOutput
     from storage.place import place_of
 
     return ObjectOutput(place_of(uri, credentials=credentials), overwrite=overwrite, head_bytes=head_bytes)

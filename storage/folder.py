@@ -133,12 +133,14 @@ class FolderStore:
                 yield Part(number=int(path.name), size_bytes=path.stat().st_size, etag=etag)
 
     def list_uploads(self, prefix: str = "") -> Iterator[Upload]:
-        for path in sorted((self.root / UPLOADS).glob("*/upload.json")):
+        found = []
+        for path in (self.root / UPLOADS).glob("*/upload.json"):
             with suppress(FileNotFoundError, json.JSONDecodeError):
                 key = json.loads(path.read_text(encoding="utf-8"))["key"]
                 started = datetime.fromtimestamp(path.stat().st_mtime, UTC)
                 if key.startswith(prefix):
-                    yield Upload(key=key, id=path.parent.name, started=started)
+                    found.append(Upload(key=key, id=path.parent.name, started=started))
+        yield from sorted(found, key=lambda upload: (upload.key.encode(), upload.id))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         for key in sorted(self._keys(prefix), key=os.fsencode):

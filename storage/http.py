@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from contextlib import suppress
@@ -33,6 +34,7 @@ class Web:
     """Sends requests. One connection pool a thread, because sessions are for one thread."""
 
     def __init__(self, *, read_timeout_s: float = READ_TIMEOUT_S) -> None:
+        logging.getLogger("urllib3").setLevel(logging.WARNING)  # at DEBUG it prints URLs, signatures included
         self._timeout_s = (CONNECT_TIMEOUT_S, read_timeout_s)
         self._local = threading.local()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from storage.credentials import Credentials, make_credentials
@@ -58,7 +58,7 @@ class _ApiInfo(_Reply):
 
 class _Authorization(_Reply):
     account_id: str
-    authorization_token: str
+    authorization_token: str = Field(repr=False)
     api_info: _ApiInfo
 
 
@@ -73,7 +73,7 @@ class _Buckets(_Reply):
 
 class _Key(_Reply):
     application_key_id: str
-    application_key: str
+    application_key: str = Field(repr=False)
     capabilities: list[str]
     expiration_timestamp: int | None = None
     """Milliseconds since 1970."""

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from storage.errors import Failure, GaveUpError, RequestError, is_cap
+from storage.errors import Failure, GaveUpError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,8 @@ _BY_CODE: Final = {
     "XAmzContentSHA256Mismatch": DAMAGED,
 }
 _BY_STATUS: Final = {408: BROKEN, 429: SLOW_DOWN, 500: BUSY, 502: BUSY, 503: BUSY, 504: BUSY}
-NEVER: Final = frozenset({"NotImplemented"})
+NEVER: Final = frozenset({401, 403, 404, 405, 409, 410, 412, 416, 501})
+"""Whatever else the answer says: the same request gets the same answer."""
 TOO_SMALL: Final = "body was too small"
 """Part of the text of an `InvalidRequest` that means an upload was cut on its way."""
 
@@ -58,7 +59,7 @@ def rule_of(failure: Failure) -> Rule | None:
     """The rule for `failure`; None when trying again cannot help."""
     if failure.status is None:
         return BROKEN
-    if failure.status == 501 or failure.code in NEVER or is_cap(failure):
+    if failure.status in NEVER or failure.code == "NotImplemented":
         return None
     if failure.code == "InvalidRequest" and TOO_SMALL in failure.message:
         return DAMAGED

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.storage.server import bucket, remote, running_server, server  # noqa: F401  (fixtures, for every test)
+
 ROOT: Final = Path(__file__).parents[1]
 
 # Numba reads this when it is first imported: one cache for all workers of a run and for the processes they start.

@@ -26,11 +26,11 @@ from storage.reader import ObjectReader
 from storage.retry import Retrier
 from storage.store import MIN_PART_BYTES
 from storage.writer import ObjectWriter
-from tests.storage.conftest import KEY, REGION
+from tests.storage.server import KEY, REGION
 
 if TYPE_CHECKING:
     from storage.b2 import B2Store
-    from tests.storage.conftest import Server
+    from tests.storage.server import Server
 
 MIB = 1 << 20
 BUSY = {"status": 503, "code": "ServiceUnavailable", "message": "no tomes available"}
