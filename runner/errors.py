@@ -2,6 +2,7 @@
 
     RunnerError
     ├── UsageError   (ValueError)    a command line that cannot work, whatever the files hold
+    ├── MissingInputError (LookupError) an object to be read that is not there
     └── Interrupted  (RuntimeError)  Ctrl-C or a request to end, after everything was put away
 
 Messages are one line: what was given, what is allowed, what to do.
@@ -16,6 +17,10 @@ class RunnerError(Exception):
 
 class UsageError(RunnerError, ValueError):
     """A command line that cannot work, whatever the files hold."""
+
+
+class MissingInputError(RunnerError, LookupError):
+    """An object to be read, listed or deleted that is not there."""
 
 
 class Interrupted(RunnerError, RuntimeError):  # noqa: N818 - it says what happened; nothing went wrong

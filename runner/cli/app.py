@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runner.cli.compare import compare
+from runner.cli.cp import cp
 from runner.cli.demo import demo
 from runner.cli.doctor import doctor
 from runner.cli.exit_codes import ExitCode, exit_code
+from runner.cli.gc import gc
 from runner.cli.interrupt import end_on_signals, ignore_signals
+from runner.cli.ls import ls
 from runner.cli.ops import ops
 from runner.cli.plan import plan
+from runner.cli.presign import presign
 from runner.cli.probe import probe
+from runner.cli.rm import rm
 from runner.cli.run import run
+from runner.cli.stat import stat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +45,12 @@ for command, summary in (
     (compare, "Measure how far two videos lie apart."),
     (doctor, "Show what this machine can do."),
     (demo, "See all of it on a clip it makes itself."),
+    (ls, "List objects in a bucket or a folder."),
+    (stat, "Show what is known about one object."),
+    (cp, "Copy objects: up, down, between stores."),
+    (rm, "Delete objects, or versions of them."),
+    (presign, "Print a URL that lets others read an object."),
+    (gc, "Find what is stored and of no use."),
 ):
     app.command(short_help=summary)(command)
 
@@ -65,13 +77,14 @@ def runner(
     Start here:
       runner demo                                     see what it does, in a minute
       runner run in.mp4 out.mp4 --vf scale=1920:-2    scale a video to 1920 columns
+      runner run b2://bucket/in.mp4 b2://bucket/out.mp4 --vf cas=0.5
       runner ops                                      list the operations a chain is made of
       runner COMMAND --help                           options and examples of one command
 
     \b
     Exit codes:
       0 done       1 fault in the program   2 usage       3 input
-      4 output     5 provider               6 a rented machine may still be billing
+      4 storage    5 provider               6 a rented machine may still be billing
       7 backend or codec missing            130 interrupted
     """
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kernels.compare import Comparison, FrameScore
     from runner.cli.progress import ProgressDisplay
     from runner.report import ReportPicture
+    from storage.uri import Uri
 
 PAGE_ENDINGS: Final = (".html", ".htm")
 
@@ -32,8 +33,10 @@ class _Span(NamedTuple):
 
 def compare(
     *,
-    a: Annotated[Path, typer.Argument(metavar="A", help="The video to judge.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The reference, of the same size and pixel format.")],
+    a: Annotated[str, typer.Argument(metavar="A", path_type=str, help="The video to judge: a path or a URL.")],
+    b: Annotated[
+        str, typer.Argument(metavar="B", path_type=str, help="The reference, of the same size and pixel format.")
+    ],
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with a before/after slider.")
     ] = None,
@@ -60,13 +63,15 @@ def compare(
 
     from runner.cli.interrupt import run_interruptibly
     from runner.cli.progress import progress_display
+    from storage.uri import parse
 
+    first, second = parse(a), parse(b)
     with progress_display(quiet=quiet) as display:
 
         def work(stop: threading.Event) -> Comparison:
-            found = _compare(a, b, span, display, stop)
+            found = _compare(first, second, span, display, stop)
             if html is not None:
-                _write_page(html, a, b, span, found)
+                _write_page(html, first, second, span, found)
             return found
 
         found: Comparison = run_interruptibly(work, discard=display.close)
@@ -88,9 +93,10 @@ def _check_page(html: Path) -> None:
         raise OutputFolderError(f"{html.parent} is no folder; create it (mkdir -p) or write elsewhere")
 
 
-def _compare(a: Path, b: Path, span: _Span, display: ProgressDisplay, stop: threading.Event) -> Comparison:
+def _compare(a: Uri, b: Uri, span: _Span, display: ProgressDisplay, stop: threading.Event) -> Comparison:
     from kernels.compare import compare as compare_videos
     from kernels.pipeline import Progress
+    from runner.media import open_input
 
     began = monotonic()
 
@@ -100,10 +106,11 @@ def _compare(a: Path, b: Path, span: _Span, display: ProgressDisplay, stop: thre
         count, elapsed_s = score.n + 1, max(monotonic() - began, 1e-9)
         display.show(Progress(phase="comparing", frames_out=count, fps=count / elapsed_s))
 
-    return compare_videos(a, b, start=span.start, duration=span.duration, on_frame=on_frame)
+    with open_input(a) as first, open_input(b) as second:
+        return compare_videos(first, second, start=span.start, duration=span.duration, on_frame=on_frame)
 
 
-def _write_page(html: Path, a: Path, b: Path, span: _Span, found: Comparison) -> None:
+def _write_page(html: Path, a: Uri, b: Uri, span: _Span, found: Comparison) -> None:
     from runner.report import choose_frames, write_report
     from storage.errors import WriteError
 
@@ -116,15 +123,18 @@ def _write_page(html: Path, a: Path, b: Path, span: _Span, found: Comparison) ->
 
 
 def _pictures(
-    paths: tuple[Path, Path], names: tuple[str, str], span: _Span, labels: dict[int, str]
+    videos: tuple[Uri, Uri], names: tuple[str, str], span: _Span, labels: dict[int, str]
 ) -> Iterator[ReportPicture]:
     """The frames worth looking at, from a second reading: keeping all frames of the first would fill the memory."""
     from kernels.io.reader import open_video
+    from runner.media import open_input
     from runner.report import ReportPicture
 
     with (
-        open_video(paths[0], start=span.start, duration=span.duration) as first,
-        open_video(paths[1], start=span.start, duration=span.duration) as second,
+        open_input(videos[0]) as a,
+        open_input(videos[1]) as b,
+        open_video(a, start=span.start, duration=span.duration) as first,
+        open_video(b, start=span.start, duration=span.duration) as second,
     ):
         for n, pair in enumerate(zip(first, second, strict=False)):
             if n in labels:

@@ -35,8 +35,10 @@ def error_table() -> dict[type[BaseException], ExitCode]:
 
     return {
         runner.UsageError: ExitCode.USAGE,
+        runner.MissingInputError: ExitCode.INPUT,
         runner.Interrupted: ExitCode.INTERRUPTED,
         storage.SameFileError: ExitCode.USAGE,
+        storage.UriError: ExitCode.USAGE,
         storage.StorageError: ExitCode.OUTPUT,
         kernels.ChainError: ExitCode.USAGE,
         kernels.FormatError: ExitCode.USAGE,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
 
 def print_json(value: object) -> None:
@@ -29,6 +31,25 @@ def print_rows(rows: Iterable[Sequence[str]], *, indent: str = "") -> None:
 def warn(message: str) -> None:
     """One warning line on standard error."""
     print(f"runner: warning: {' '.join(message.split())}", file=sys.stderr)
+
+
+def size_text(size_bytes: float) -> str:
+    """`7.8 MB`: decimal units, as storage is sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 999.5 or unit == "GB":
+            break
+        size_bytes /= 1000
+    return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 99.95 else f"{size_bytes:.1f} {unit}"
+
+
+def date_text(when: datetime | None) -> str:
+    """`2026-11-22 11:30:05Z`, or as many blanks."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if when is not None else " " * 20
+
+
+def one_line(text: str) -> str:
+    """`text` without what a terminal would obey: keys may hold line breaks and escape sequences."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def clock(seconds: float) -> str:

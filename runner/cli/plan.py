@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,9 @@ from runner.cli.output import print_json, print_rows
 
 def plan(
     *,
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="The video to plan for.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", path_type=str, help="The video to plan for: a path or a URL.")
+    ],
     vf: Annotated[str, typer.Option("--vf", metavar="CHAIN", help="Operations, as for `runner run`.")],
     codec: Annotated[
         str,
@@ -47,10 +48,13 @@ def plan(
     from kernels.io.info import read_format
     from kernels.pixel_format import pixel_format
     from kernels.plan import plan_chain
+    from runner.media import open_input
+    from storage.uri import parse
 
     steps = parse_chain(vf, CATALOGUE)
     encode = EncodeSettings(codec=codec, pixel_format=pixel_format(pix_fmt) if pix_fmt is not None else None)
-    format_in, rotation = read_format(source)
+    with open_input(parse(source)) as opened:
+        format_in, rotation = read_format(opened)
     if autorotate:
         steps = (*parse_chain(rotation, CATALOGUE), *steps)
     chosen = encoder_pixel_format(encode, plan_chain(format_in, steps).target.pixel_format)

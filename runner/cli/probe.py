@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 def probe(
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to look into.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", path_type=str, help="The file to look into: a path or a URL.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Show the streams of a file: sizes, rates, colour, HDR, field order, rotation.
@@ -28,10 +27,14 @@ def probe(
     Examples:
       runner probe film.mkv
       runner probe film.mkv --json
+      runner probe b2://bucket/film.mkv
     """
     from kernels.io.info import probe as probe_file
+    from runner.media import open_input
+    from storage.uri import parse
 
-    info = probe_file(file)
+    with open_input(parse(file)) as opened:
+        info = probe_file(opened)
     if json:
         print_json(info.to_json())
     else:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
     from rich.progress import Progress as LiveProgress
 
+T = TypeVar("T")
 PLAIN_INTERVAL_S: Final = 5.0
 """Time between two lines where there is no terminal: often enough to see life, seldom enough for a log."""
 
@@ -31,6 +34,30 @@ class JobProgress(Protocol):
     def phase(self) -> str: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of progress, whatever is counted."""
+
+    phase: str
+    done: float
+    total: float | None
+    amount: str
+    """`120/480 frames`."""
+    speed: str
+    eta_s: float | None
+
+    def __str__(self) -> str:
+        """`filtering  120/480 frames  25 %  34.1 fps  0:00:11 left`."""
+        words = [self.phase, self.amount]
+        if self.total:
+            words.append(f"{min(100.0, 100.0 * self.done / self.total):.0f} %")
+        if self.speed:
+            words.append(self.speed)
+        if self.eta_s is not None:
+            words.append(f"{_clock(self.eta_s)} left")
+        return "  ".join(words)
+
+
 class ProgressDisplay(Protocol):
     """Shows progress while its block runs; `say` prints a line above it, `close` ends it early."""
 
@@ -39,6 +66,7 @@ class ProgressDisplay(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
     def show(self, progress: JobProgress) -> None: ...
+    def show_line(self, line: Line) -> None: ...
     def say(self, line: str) -> None: ...
     def close(self) -> None: ...
 
@@ -52,16 +80,7 @@ def progress_display(*, quiet: bool) -> ProgressDisplay:
 
 def progress_text(progress: JobProgress) -> str:
     """One line: `filtering  120/480 frames  25 %  34.1 fps  0:00:11 left`."""
-    if not progress.frames_out:
-        return progress.phase
-    words = [progress.phase, _frames(progress)]
-    if progress.frames_total:
-        words.append(f"{_percent(progress):.0f} %")
-    if progress.fps > 0:
-        words.append(f"{progress.fps:.1f} fps")
-    if progress.eta_s is not None:
-        words.append(f"{_clock(progress.eta_s)} left")
-    return "  ".join(words)
+    return str(_frames_line(progress)) if progress.frames_out else progress.phase
 
 
 class PlainProgress:
@@ -81,12 +100,18 @@ class PlainProgress:
         pass
 
     def show(self, progress: JobProgress) -> None:
+        self._show(progress.phase, progress, progress_text)
+
+    def show_line(self, line: Line) -> None:
+        self._show(line.phase, line, str)
+
+    def _show(self, phase: str, shown: T, text: Callable[[T], str]) -> None:
         now = monotonic()
-        if self._interval_s is None or (now < self._next_s and progress.phase == self._phase):
+        if self._interval_s is None or (now < self._next_s and phase == self._phase):
             return
-        self._phase = progress.phase
+        self._phase = phase
         self._next_s = now + self._interval_s
-        self.say(progress_text(progress))
+        self.say(text(shown))
 
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -100,7 +125,7 @@ class LiveLine:
 
     def __init__(self) -> None:
         self._live = _live_progress()
-        self._task = self._live.add_task("starting", total=None, frames="", speed="", left="")
+        self._task = self._live.add_task("starting", total=None, amount="", speed="", left="")
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -112,14 +137,17 @@ class LiveLine:
         self.close()
 
     def show(self, progress: JobProgress) -> None:
+        self.show_line(_frames_line(progress))
+
+    def show_line(self, line: Line) -> None:
         self._live.update(
             self._task,
-            description=progress.phase,
-            completed=progress.frames_out,
-            total=progress.frames_total or None,
-            frames=_frames(progress),
-            speed=f"{progress.fps:.1f} fps" if progress.fps > 0 else "",
-            left=f"{_clock(progress.eta_s)} left" if progress.eta_s is not None else "",
+            description=line.phase,
+            completed=line.done,
+            total=line.total or None,
+            amount=line.amount,
+            speed=line.speed,
+            left=f"{_clock(line.eta_s)} left" if line.eta_s is not None else "",
         )
 
     def close(self) -> None:
@@ -137,7 +165,7 @@ def _live_progress() -> LiveProgress:
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
-        TextColumn("{task.fields[frames]}"),
+        TextColumn("{task.fields[amount]}"),
         TextColumn("{task.fields[speed]}"),
         TextColumn("{task.fields[left]}"),
         console=Console(stderr=True),
@@ -146,14 +174,17 @@ def _live_progress() -> LiveProgress:
     )
 
 
-def _frames(progress: JobProgress) -> str:
+def _frames_line(progress: JobProgress) -> Line:
     total = f"/{progress.frames_total}" if progress.frames_total else ""
     noun = "frame" if progress.frames_out == 1 and not total else "frames"
-    return f"{progress.frames_out}{total} {noun}"
-
-
-def _percent(progress: JobProgress) -> float:
-    return min(100.0, 100.0 * progress.frames_out / (progress.frames_total or 1))
+    return Line(
+        phase=progress.phase,
+        done=progress.frames_out,
+        total=progress.frames_total,
+        amount=f"{progress.frames_out}{total} {noun}",
+        speed=f"{progress.fps:.1f} fps" if progress.fps > 0 else "",
+        eta_s=progress.eta_s,
+    )
 
 
 def _clock(seconds: float) -> str:

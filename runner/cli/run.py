@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kernels.pipeline import Result
-    from storage.local import LocalOutput
+    from storage.outputs import Output
+    from storage.uri import Uri
 
 DEFAULT_CODECS: Final = {"webm": "av1"}
 """Codec by container, where it is not h264."""
@@ -27,9 +27,14 @@ DEFAULT_CODECS: Final = {"webm": "av1"}
 
 def run(
     *,
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="The video to read.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", path_type=str, help="The video to read: a path, b2://, s3:// or https://.")
+    ],
     target: Annotated[
-        Path, typer.Argument(metavar="OUTPUT", help="The video to write; its ending decides: mp4, mov, mkv or webm.")
+        str,
+        typer.Argument(
+            metavar="OUTPUT", path_type=str, help="The video to write; its ending decides: mp4, mov, mkv or webm."
+        ),
     ],
     vf: Annotated[
         str, typer.Option("--vf", metavar="CHAIN", help="Operations in FFmpeg's -vf grammar; see `runner ops`.")
@@ -106,7 +111,7 @@ def run(
     """Read INPUT, run CHAIN on every frame, write OUTPUT.
 
     Audio, subtitles, chapters, attachments and metadata are copied. OUTPUT appears when it is complete: a run that
-    fails or is interrupted leaves nothing behind.
+    fails or is interrupted leaves nothing behind. Videos in buckets are streamed: nothing of them is stored here.
 
     \b
     Examples:
@@ -115,6 +120,7 @@ def run(
       runner run in.mov out.mp4 --vf format=yuv420p10 --codec hevc --crf 20 --preset slow
       runner run in.mkv out.webm --codec av1 --audio-codec opus --subtitles drop
       runner run in.mp4 cut.mp4 --start 1:30 --duration 10 -y
+      runner run b2://bucket/in.mp4 b2://bucket/out.mp4 --vf scale=1920:-2
     """
     from runner.cli.times import parse_length, parse_time
 
@@ -126,12 +132,14 @@ def run(
     from kernels.io.encode import EncodeSettings
     from kernels.pipeline import process
     from kernels.pixel_format import pixel_format
-    from storage.local import LocalOutput, check_distinct
+    from runner.media import check_different, open_input, output_to
+    from storage.uri import parse
 
     if backend not in BACKENDS:
         raise UsageError(f"--backend {backend}: must be {' or '.join(BACKENDS)}")
     steps = parse_chain(vf, CATALOGUE)
-    container = container_name(target)
+    given, wanted = parse(source), parse(target)
+    container = container_name(wanted)
     container_of(container)
     encode = EncodeSettings(
         codec=codec or DEFAULT_CODECS.get(container, "h264"),
@@ -142,7 +150,6 @@ def run(
     check_codec(container, encode.codec)
     job = partial(
         process,
-        source,
         container=container,
         chain=steps,
         encode=encode,
@@ -154,16 +161,17 @@ def run(
         threads=threads,
         backend=backend,
     )
-    check_distinct(source, target)
+    check_different(given, wanted)
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder prints a page on standard error; 1 leaves its errors
-    result = _run_into(LocalOutput(target, overwrite=overwrite), job, quiet=quiet)
+    with open_input(given) as file:
+        result = _run_into(output_to(wanted, overwrite=overwrite), partial(job, file), quiet=quiet)
     if json:
-        print_json(_describe(result, target))
+        print_json(_describe(result, wanted))
     elif not quiet:
-        print(f"{target}: {result.frames_out} frames in {result.elapsed_s:.1f} s, {result.fps:.1f} fps")
+        print(f"{wanted}: {result.frames_out} frames in {result.elapsed_s:.1f} s, {result.fps:.1f} fps")
 
 
-def _run_into(output: LocalOutput, job: Callable[..., Result], *, quiet: bool) -> Result:
+def _run_into(output: Output, job: Callable[..., Result], *, quiet: bool) -> Result:
     """Run `job` with its sink, progress and stop flag; `output` appears only when it ends by itself."""
     from runner.cli.interrupt import run_interruptibly
     from runner.cli.progress import progress_display
@@ -187,7 +195,7 @@ def _run_into(output: LocalOutput, job: Callable[..., Result], *, quiet: bool) -
     return result
 
 
-def container_name(target: Path) -> str:
+def container_name(target: Uri) -> str:
     """The container that the ending of `target` asks for, in lower case; `process` knows which there are."""
     name = target.suffix.removeprefix(".").lower()
     if not name:
@@ -195,7 +203,7 @@ def container_name(target: Path) -> str:
     return name
 
 
-def _describe(result: Result, target: Path) -> dict[str, Any]:
+def _describe(result: Result, target: Uri) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {

@@ -32,3 +32,14 @@ def parse_length(text: str | None, *, option: str) -> Fraction | None:
     if seconds is not None and seconds <= 0:
         raise UsageError(f"{option} {text}: must be more than 0")
     return seconds
+
+
+_AGES: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def parse_age(text: str, *, option: str) -> int:
+    """Whole seconds from `90`, `90s`, `15m`, `12h`, `7d` or `2w`. Raises `UsageError` naming `option`."""
+    match = re.fullmatch(r"(\d{1,9})([smhdw]?)", text.strip())
+    if match is None:
+        raise UsageError(f"{option} {text}: not a length of time; write 90s, 15m, 12h, 7d or 2w")
+    return int(match[1]) * _AGES[match[2]]

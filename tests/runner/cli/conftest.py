@@ -1,4 +1,4 @@
-"""Ways to run `runner`: in this process where that is enough, else as the real command."""
+"""Ways to run `runner`: in this process where that is enough, else as the real command. None may show a secret."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from runner.cli import main
+from tests.storage.server import KEY, REGION
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.storage.server import Server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,9 @@ class Ended:
     code: int
     out: str
     err: str
+
+    def __post_init__(self) -> None:
+        assert KEY not in self.out + self.err
 
 
 class Runner(Protocol):
@@ -51,3 +57,18 @@ def spawn() -> Runner:
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
     return call
+
+
+@pytest.fixture
+def account(server: Server, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The location of an empty bucket, with its key in the environment of all commands: `b2://bucket`."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "FRAMEHAUL_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    given = server.credentials
+    monkeypatch.setenv("B2_APPLICATION_KEY_ID", given.key_id)
+    monkeypatch.setenv("B2_APPLICATION_KEY", given.key)
+    monkeypatch.setenv("B2_REGION", REGION)
+    monkeypatch.setenv("B2_ENDPOINT", server.url)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return f"b2://{bucket}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["rum"], r"No such command 'rum'\. Did you mean 'run'\?; see `runner --help`"),
+        (["prob"], r"No such command 'rum'\. Did you mean 'run'\?; see `runner --help`"),
         (["run"], r"Missing argument 'INPUT'; see `runner run --help`"),
         (["run", "a.mp4"], r"Missing argument 'OUTPUT'"),
         (["run", "a.mp4", "b.mp4", "--cfr", "18"], r"No such option: --cfr.*--crf"),
@@ -110,7 +110,7 @@ def test_one_operation_shows_its_options(inside: Runner) -> None:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("runner pr", ["probe"]),
+        ("runner pro", ["probe"]),
         ("runner run --codec ", ["h264", "hevc", "av1", "vp9", "ffv1"]),
         ("runner run --backend cu", ["cuda"]),
         ("runner ops sca", ["scale"]),
