@@ -58,6 +58,6 @@ format:
     {{bin}}ruff format .
     {{bin}}clang-format -i kernels/cuda/*.cu kernels/cuda/include/*.cuh
 
-# Forget compiled kernels: Numba does not notice a change in a function that another file calls
+# Forget compiled kernels, built distributions and what the tools remember
 clean:
     rm -rf .numba_cache dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -100,7 +100,7 @@ class Operation:
     """Paper or standard, with the section, that the formula comes from."""
     tolerance: Tolerance
     samples: tuple[str, ...]
-    """Chains that cover its paths; every registry-wide test and benchmark runs them."""
+    """Chains that cover its paths; the tests that hold for every operation run them."""
     cpu: Callable[..., Any]
     output: Callable[[Any, VideoFormat], VideoFormat]
     """`output(params, source) -> target`: pure, raises `FormatError` for what cannot be."""
