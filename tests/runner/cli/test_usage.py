@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["prob"], r"No such command 'rum'\. Did you mean 'run'\?; see `runner --help`"),
+        (["prob"], r"No such command 'prob'\. Did you mean 'probe'\?; see `runner --help`"),
         (["run"], r"Missing argument 'INPUT'; see `runner run --help`"),
         (["run", "a.mp4"], r"Missing argument 'OUTPUT'"),
         (["run", "a.mp4", "b.mp4", "--cfr", "18"], r"No such option: --cfr.*--crf"),
