@@ -626,3 +626,30 @@ def test_as_many_frames_come_out_of_a_damaged_file_as_ffmpeg_shows(seed: int, ff
     _, result = run(bytes(data), "mkv")
     assert abs(result.frames_out - expected) <= 1
     assert result.frames_out == result.frames_in
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov"])
+def test_hevc_and_colour_are_tagged_as_players_want_them(container: str) -> None:
+    out, _ = run(make(Clip()), container, encode=EncodeSettings(codec="hevc", preset="ultrafast"))
+    assert b"hvc1" in out
+    assert b"hev1" not in out
+    assert b"colrnclx" in out or b"colrnclc" in out
+
+
+def test_other_video_streams_are_copied_and_the_largest_is_processed() -> None:
+    small, large = (of_kind(make(Clip(size=size)), "video")[0] for size in ((64, 48), (96, 64)))
+    target = io.BytesIO()
+    opened = [av.open(io.BytesIO(make(Clip(size=size)))) for size in ((64, 48), (96, 64))]
+    with av.open(target, "w", format="matroska") as joined, opened[0], opened[1]:
+        tracks = [joined.add_stream_from_template(clip.streams.video[0], opaque=True) for clip in opened]
+        for clip, track in zip(opened, tracks, strict=True):
+            for packet in clip.demux(video=0):
+                if packet.size:
+                    packet.stream = track
+                    joined.mux(packet)
+    out, result = run(target.getvalue(), "mkv", chain="hflip")
+    streams = of_kind(out, "video")
+    assert result.frames_out == 12
+    assert [len(stream.data) for stream in streams] == [12, 12]
+    assert any(stream.data == small.data for stream in streams)
+    assert not any(stream.data == large.data for stream in streams)
