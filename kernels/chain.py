@@ -16,7 +16,7 @@ from kernels.expression import Expression
 from kernels.options import Params, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from kernels.operation import Operation
     from kernels.options import OptionSpec
@@ -82,10 +82,15 @@ def read_params(operation: Operation, arguments: Mapping[str, Any]) -> Params:
     values = {}
     for name, value in arguments.items():
         if name not in by_name:
-            raise FormatError(f"{operation.name} has no option {name!r}{nearest(name, by_name)}")
+            raise FormatError(_no_option(operation, name, by_name))
         spec = by_name[name]
         values[spec.name] = spec.read(value) if isinstance(value, str) else value
     return operation.params(**values)
+
+
+def _no_option(operation: Operation, name: str, allowed: Collection[str]) -> str:
+    known = nearest(name, allowed) if allowed else "; it takes none"
+    return f"{operation.name} has no option {name!r}{known}"
 
 
 def _parse_step(raw: Characters, start: int, chain: str, catalogue: Mapping[str, Operation]) -> Step | None:
@@ -103,7 +108,7 @@ def _parse_step(raw: Characters, start: int, chain: str, catalogue: Mapping[str,
                 position=position,
             )
     cut = next((i for i, (c, _) in enumerate(raw) if c == "="), len(raw))
-    name = "".join(c for c, _ in raw[:cut]).strip().partition("@")[0]
+    name = "".join(c for c, _ in _unescape(raw[:cut])).partition("@")[0]
     if name in ("null", "copy"):
         return None
     if name not in catalogue:
@@ -137,7 +142,7 @@ def _read_arguments(operation: Operation, raw: Characters, chain: str) -> dict[s
                 raise ChainError(message, chain=chain, position=start)
             spec = order[len(values)]
         elif key not in by_name:
-            message = f"{operation.name} has no option {key!r}{nearest(key, by_name)}"
+            message = _no_option(operation, key, by_name)
             raise ChainError(message, chain=chain, position=start)
         else:
             named, spec = True, by_name[key]

@@ -15,6 +15,8 @@ from kernels.errors import FormatError, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kernels.frame import VideoFormat
+
 _TOKEN: Final = re.compile(
     r"\s*(?:(?P<number>(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:[yzafpnumcdhkKMGTPEZY]i?)?B?)"
     r"|(?P<name>[A-Za-z_]\w*)|(?P<sign>[-+*/^(),;]))",
@@ -97,6 +99,16 @@ class Expression:
 
     def __str__(self) -> str:
         return self.text
+
+
+def picture_names(source: VideoFormat) -> dict[str, float]:
+    """What an expression of a size or place may use of the incoming picture, by FFmpeg's names."""
+    aspect, sar = source.width / source.height, float(source.sample_aspect_ratio)
+    return {
+        "in_w": source.width, "iw": source.width, "in_h": source.height, "ih": source.height,
+        "a": aspect, "sar": sar, "dar": aspect * sar,
+        "hsub": 1 << source.pixel_format.log2_chroma_w, "vsub": 1 << source.pixel_format.log2_chroma_h,
+    }  # fmt: skip
 
 
 def _evaluated(text: str, names: Mapping[str, float]) -> float:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from kernels.errors import FormatError
+from kernels.expression import picture_names
 from kernels.jit import njit
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
@@ -42,18 +43,7 @@ def rectangle(params: Crop, source: VideoFormat) -> tuple[int, int, int, int]:
     """(x, y, width, height) in luma pixels. Raises `FormatError` for one that does not fit."""
     pixel = source.pixel_format
     log2 = (0, 0) if params.exact else (pixel.log2_chroma_w, pixel.log2_chroma_h)
-    sar = float(source.sample_aspect_ratio)
-    names: dict[str, float] = {
-        "iw": source.width,
-        "ih": source.height,
-        "in_w": source.width,
-        "in_h": source.height,
-        "a": source.width / source.height,
-        "sar": sar,
-        "dar": source.width / source.height * sar,
-        "hsub": 1 << pixel.log2_chroma_w,
-        "vsub": 1 << pixel.log2_chroma_h,
-    }
+    names = picture_names(source)
     # Width and height may each refer to the other, as in FFmpeg.
     names["ow"] = names["out_w"] = _size_or(params.out_w, names, source.width)
     height = params.out_h.evaluate(names)

@@ -33,6 +33,9 @@ class Eq(Params):
     gamma_g: float = option(1.0, "gamma of green", low=0.1, high=10.0)
     gamma_b: float = option(1.0, "gamma of blue, relative to green", low=0.1, high=10.0)
     gamma_weight: float = option(1.0, "how much gamma reaches bright areas", low=0.0, high=1.0)
+    eval: str = option(
+        "init", "both mean the same: no option depends on time", choices={"init": "init", "frame": "frame"}
+    )
 
 
 @njit(TWIN, cache=True, nogil=True, fastmath={"contract"})

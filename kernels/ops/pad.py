@@ -10,6 +10,7 @@ import numpy as np
 from kernels.color import Color
 from kernels.conversion import conversion, fold, triplet_to_codes
 from kernels.errors import FormatError, nearest
+from kernels.expression import picture_names
 from kernels.frame import MAX_SIDE, VideoFormat
 from kernels.jit import njit
 from kernels.operation import Kind, Operation, Tolerance
@@ -83,18 +84,7 @@ def place_rows(source, target, left, top, width, height, canvas, value, first, l
 def geometry(params: Pad, source: VideoFormat) -> tuple[int, int, int, int]:
     """(x, y, width, height): where the picture goes on what canvas. Raises `FormatError` if it does not fit."""
     pixel = source.pixel_format
-    sar = float(source.sample_aspect_ratio)
-    names: dict[str, float] = {
-        "iw": source.width,
-        "ih": source.height,
-        "in_w": source.width,
-        "in_h": source.height,
-        "a": source.width / source.height,
-        "sar": sar,
-        "dar": source.width / source.height * sar,
-        "hsub": 1 << pixel.log2_chroma_w,
-        "vsub": 1 << pixel.log2_chroma_h,
-    }
+    names = picture_names(source)
     width, height = _canvas(params, source, names)
     if min(width, height) < 0 or max(width, height) > MAX_SIDE:
         raise FormatError(
@@ -102,7 +92,7 @@ def geometry(params: Pad, source: VideoFormat) -> tuple[int, int, int, int]:
         )
     aspect = params.aspect.evaluate(names)
     if aspect > 0:
-        aspect /= sar
+        aspect /= float(source.sample_aspect_ratio)
         width, height = (height * aspect, height) if width < height * aspect else (width, width / aspect)
     w = _align(width or source.width, pixel.log2_chroma_w)
     h = _align(height or source.height, pixel.log2_chroma_h)

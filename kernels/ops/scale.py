@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from kernels.color import Matrix, Range
 from kernels.errors import FormatError, nearest
+from kernels.expression import picture_names
 from kernels.frame import MAX_SIDE
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
@@ -78,7 +79,11 @@ class Scale(Params):
     h: Expression = option(
         "ih", "height; 0 keeps the input's, -n keeps the aspect in multiples of n", aliases=("height",)
     )
-    flags: str = option("bicubic", f"filter: {', '.join(_FILTERS)}; swscale's accuracy flags may be added with +")
+    flags: str = option(
+        "bicubic",
+        f"filter: {', '.join(_FILTERS)}; swscale's accuracy flags may be added with +",
+        aliases=("sws_flags",),
+    )
     interl: int = option(0, "interlaced scaling: only 0, off", low=-1, high=1)
     size: str = option("", "width and height as 1280x720 or a name such as hd1080", aliases=("s",))
     in_color_matrix: Matrix = option(Matrix.UNSPECIFIED, "what the input's matrix really is", choices=_MATRICES)
@@ -95,6 +100,9 @@ class Scale(Params):
         choices={"disable": 0, "decrease": 1, "increase": 2},
     )
     force_divisible_by: int = option(1, "make both sides multiples of this when the aspect is forced", low=1, high=256)
+    eval: str = option(
+        "init", "both mean the same: no name depends on time", choices={"init": "init", "frame": "frame"}
+    )
 
     def validate(self) -> None:
         if self.interl != 0:
@@ -182,7 +190,8 @@ def _asked_size(params: Scale, source: VideoFormat) -> tuple[int, int]:
     if size:
         width, height = _read_size(size)
         return width or source.width, height or source.height
-    names = _names(source)
+    hsub, vsub = 1 << source.pixel_format.log2_chroma_w, 1 << source.pixel_format.log2_chroma_h
+    names = picture_names(source) | {"ohsub": hsub, "ovsub": vsub}
     needs_height = _mentions(params.w, "oh", "out_h")
     if needs_height and _mentions(params.h, "ow", "out_w"):
         raise FormatError(f"w={params.w} and h={params.h} refer to each other; give one of them in terms of iw, ih")
@@ -193,18 +202,6 @@ def _asked_size(params: Scale, source: VideoFormat) -> tuple[int, int]:
         width = int(params.w.evaluate(names)) or source.width
         height = int(params.h.evaluate(names | {"ow": width, "out_w": width})) or source.height
     return width, height
-
-
-def _names(source: VideoFormat) -> dict[str, float]:
-    """What expressions may use, by FFmpeg's names."""
-    aspect = source.width / source.height
-    sar = float(source.sample_aspect_ratio)
-    hsub, vsub = 1 << source.pixel_format.log2_chroma_w, 1 << source.pixel_format.log2_chroma_h
-    return {
-        "in_w": source.width, "iw": source.width, "in_h": source.height, "ih": source.height,
-        "a": aspect, "sar": sar, "dar": aspect * sar,
-        "hsub": hsub, "vsub": vsub, "ohsub": hsub, "ovsub": vsub,
-    }  # fmt: skip
 
 
 def _mentions(expression: Expression, *names: str) -> bool:
