@@ -23,7 +23,7 @@ def prepare() -> Path:
 
 
 def _user_folder() -> Path | None:
-    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111 - Path.expanduser raises  # noqa: PTH111 - never raises
+    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111 - unlike Path.expanduser, never raises
     folder = base / "framehaul" / "numba"
     if not folder.is_absolute():  # there is no home folder
         return None

@@ -70,10 +70,6 @@ class PixelFormat:
         """The 16-bit form of this format that operations hand each other."""
         return replace(self, shift=16 - self.depth)
 
-    def native(self) -> Self:
-        """This format with its codes in the low bits, as codecs take it."""
-        return replace(self, shift=0)
-
     def with_depth(self, depth: int) -> PixelFormat:
         """The format of the same layout with `depth` bits a code."""
         return _by_layout(self.family, depth, self.log2_chroma_w, self.log2_chroma_h)

@@ -1,6 +1,5 @@
 """The inner loops of resampling, on flat arrays and offsets into them.
 
-
 Sums are in float32; sources may be uint8, uint16 or float32. No loop has more than eight arrays at distances
 unknown to the compiler: with more, LLVM gives up checking that they do not overlap and stays scalar.
 """
