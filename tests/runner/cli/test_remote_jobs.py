@@ -1,0 +1,277 @@
+"""Videos in buckets: read and written without a file here, and nothing lost however a process ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+
+from storage.reader import ObjectReader
+from tests.runner.clips import write_clip
+from tests.storage.server import KEY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from storage.b2 import B2Store
+    from tests.runner.cli.conftest import Runner
+    from tests.storage.server import Server
+
+MIB = 1 << 20
+FLIP = ("--vf", "hflip", "--codec", "ffv1")
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of noise, which stays as large as it is: 46 MB, three parts."""
+    path = tmp_path_factory.mktemp("noise") / "noise.mkv"
+    rng = np.random.default_rng(7)
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        for _ in range(100):
+            samples = rng.integers(0, 256, (720, 640), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(samples, format="yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def content(remote: B2Store, key: str) -> bytes:
+    with ObjectReader(remote, key) as file:
+        return file.read()
+
+
+def start(*words: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "runner", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_parts(server: Server, count: int, job: subprocess.Popen[str]) -> None:
+    """Until the server was sent `count` parts."""
+    pause = threading.Event()
+    while server.counts().get("UploadPart", 0) < count:
+        assert job.poll() is None, job.communicate()
+        pause.wait(0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("out.mp4", ("--vf", "scale=iw*2:-2,cas=0.5", "--preset", "ultrafast")),
+        ("out.mkv", ("--vf", "hflip", "--codec", "ffv1")),
+        ("a clip + more é.mov", ("--vf", "vflip", "--preset", "ultrafast")),
+    ],
+)
+def test_the_object_is_the_file_that_the_same_job_writes_here(
+    inside: Runner, account: str, remote: B2Store, tmp_path: Path, name: str, options: tuple[str, ...]
+) -> None:
+    clip = write_clip(tmp_path / "in.mp4", audio="aac")
+    assert inside("cp", clip, f"{account}/in.mp4").code == 0
+    local = tmp_path / name
+    assert inside("run", clip, local, *options).code == 0
+    ended = inside("run", f"{account}/in.mp4", f"{account}/{name}", *options, "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["output"] == f"{account}/{name}"
+    assert content(remote, name) == local.read_bytes()
+    assert list(remote.list_uploads()) == []
+    url = inside("presign", f"{account}/in.mp4").out.strip()
+    again = inside("run", url, tmp_path / f"web {name}", *options)
+    assert again.code == 0, again.err
+    assert (tmp_path / f"web {name}").read_bytes() == local.read_bytes()
+
+
+def test_a_large_output_goes_up_in_parts(
+    inside: Runner, account: str, remote: B2Store, server: Server, tmp_path: Path, noise: Path
+) -> None:
+    here, there = tmp_path / "out.mkv", f"{account}/out.mkv"
+    assert inside("run", noise, here, *FLIP).code == 0
+    assert here.stat().st_size > 40 * MIB
+    server.reset()
+    assert inside("run", noise, there, *FLIP).code == 0
+    assert server.counts()["UploadPart"] >= 3
+    assert content(remote, "out.mkv") == here.read_bytes()
+
+
+def test_the_rule_of_y_and_of_one_object(
+    inside: Runner, account: str, remote: B2Store, server: Server, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "in.mp4")
+    remote.put("in.mp4", clip.read_bytes())
+    remote.put("out.mkv", b"old")
+    words = ("run", f"{account}/in.mp4", f"{account}/out.mkv", "--codec", "ffv1", "-q")
+    ended = inside(*words)
+    assert (ended.code, ended.err) == (4, f"runner: {account}/out.mkv already exists; add -y to replace it\n")
+    assert content(remote, "out.mkv") == b"old"
+    assert inside(*words, "-y").code == 0
+    assert len(content(remote, "out.mkv")) > 1000
+    bucket = account.removeprefix("b2://")
+    for other in (f"{account}/in.mp4", f"s3://{bucket}/in.mp4?endpoint={server.url}"):
+        ended = inside("run", f"{account}/in.mp4", other, "-y")
+        assert ended.code == 2
+        assert "the same object" in ended.err
+    assert content(remote, "in.mp4") == clip.read_bytes()
+
+
+def test_a_job_that_fails_leaves_the_old_object(
+    inside: Runner, account: str, remote: B2Store, server: Server, tmp_path: Path, noise: Path
+) -> None:
+    remote.put("in.mkv", noise.read_bytes())
+    remote.put("out.mkv", b"old")
+    remote.put("noise.mp4", os.urandom(10_000))
+    ended = inside("run", f"{account}/noise.mp4", f"{account}/out.mkv", "-y")
+    assert (ended.code, ended.err.count("\n")) == (3, 1)
+    server.break_next({"op": "UploadPart", "status": 403, "code": "AccessDenied", "message": "not allowed"})
+    ended = inside("run", f"{account}/in.mkv", f"{account}/out.mkv", *FLIP, "-y", "-q")
+    assert ended.code == 4
+    assert ended.err.startswith(f"runner: writing part 2 of {account}/out.mkv: 403 AccessDenied")
+    assert ended.err.count("\n") == 1
+    server.break_next({"op": "GetObject", "times": 9, "status": 403, "code": "AccessDenied", "message": "not allowed"})
+    ended = inside("run", f"{account}/in.mkv", f"{account}/out.mkv", *FLIP, "-y", "-q")
+    assert (ended.code, ended.err.count("\n")) == (4, 1)
+    server.reset()
+    assert content(remote, "out.mkv") == b"old"
+    assert list(remote.list_uploads()) == []
+
+
+def test_a_storm_of_faults_changes_nothing(
+    inside: Runner, account: str, remote: B2Store, server: Server, tmp_path: Path, noise: Path
+) -> None:
+    remote.put("in.mkv", noise.read_bytes())
+    assert inside("run", noise, tmp_path / "out.mkv", *FLIP, "-q").code == 0
+    server.break_next(
+        {"op": "GetObject", "cut": 1000},
+        {"op": "UploadPart", "after": 1},
+        {"op": "UploadPart", "reset": 1},
+        {"op": "CompleteMultipartUpload", "lose": 1},
+    )
+    ended = inside("run", f"{account}/in.mkv", f"{account}/out.mkv", *FLIP)
+    assert ended.code == 0, ended.err
+    assert server.counts()["fault"] == 4
+    assert content(remote, "out.mkv") == (tmp_path / "out.mkv").read_bytes()
+
+
+def test_probe_plan_and_compare_take_locations(inside: Runner, account: str, remote: B2Store, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "in.mp4", audio="aac")
+    remote.put("in.mp4", clip.read_bytes())
+    there = f"{account}/in.mp4"
+    here = json.loads(inside("probe", clip, "--json").out)
+    assert json.loads(inside("probe", there, "--json").out) == here | {"name": there}
+    told = json.loads(inside("plan", there, "--vf", "scale=iw*2:-2", "--json").out)
+    assert told == json.loads(inside("plan", clip, "--vf", "scale=iw*2:-2", "--json").out)
+    page = tmp_path / "page.html"
+    told = json.loads(inside("compare", there, clip, "--json", "--html", page).out)
+    assert (told["frames"], told["psnr"]["average"]) == (12, "inf")
+    assert page.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_ctrl_c_aborts_the_upload(
+    account: str, remote: B2Store, server: Server, tmp_path: Path, noise: Path, number: signal.Signals
+) -> None:
+    remote.put("out.mkv", b"old")
+    server.reset()
+    with start("run", noise, f"{account}/out.mkv", *FLIP, "-y") as job:
+        wait_for_parts(server, 1, job)
+        job.send_signal(number)
+        printed, told = job.communicate(timeout=60)
+    assert job.returncode == 130
+    assert told.splitlines()[-1] == "runner: interrupted"
+    assert KEY not in printed + told
+    assert list(remote.list_uploads()) == []
+    assert content(remote, "out.mkv") == b"old"
+
+
+def test_a_killed_run_leaves_the_old_object_and_an_upload_that_gc_removes(
+    inside: Runner, account: str, remote: B2Store, server: Server, tmp_path: Path, noise: Path
+) -> None:
+    remote.put("out.mkv", b"old")
+    server.reset()
+    with start("run", noise, f"{account}/out.mkv", *FLIP, "-y") as job:
+        wait_for_parts(server, 1, job)
+        job.kill()
+        job.communicate(timeout=60)
+    assert content(remote, "out.mkv") == b"old"
+    assert len(list(remote.list_uploads())) == 1
+    assert inside("run", noise, f"{account}/out.mkv", *FLIP, "-y").code == 0
+    assert inside("run", noise, tmp_path / "out.mkv", *FLIP).code == 0
+    assert content(remote, "out.mkv") == (tmp_path / "out.mkv").read_bytes()
+    assert inside("gc", account, "--only", "uploads", "--older-than", "0", "--delete").code == 0
+    assert list(remote.list_uploads()) == []
+
+
+def test_a_killed_copy_up_goes_on_where_it_stopped(
+    inside: Runner, account: str, remote: B2Store, server: Server, tmp_path: Path
+) -> None:
+    data = os.urandom(100 * MIB)
+    (tmp_path / "big.bin").write_bytes(data)
+    remote.put("big.bin", b"old")
+    server.reset()
+    server.break_next({"op": "UploadPart", "skip": 3, "times": 99, "delay": 60})
+    with start("cp", tmp_path / "big.bin", account, "-y") as job:
+        wait_for_parts(server, 4, job)
+        pause = threading.Event()
+        while not parts_of(remote):
+            pause.wait(0.02)
+        job.kill()
+        job.communicate(timeout=60)
+    kept = parts_of(remote)
+    assert content(remote, "big.bin") == b"old"
+    server.reset()
+    ended = inside("cp", tmp_path / "big.bin", account, "-y", "--json")
+    assert ended.code == 0, ended.err
+    assert content(remote, "big.bin") == data
+    assert server.counts()["UploadPart"] < 7
+    assert server.counts()["UploadPart"] >= 7 - kept
+    assert list(remote.list_uploads()) == []
+
+
+def parts_of(remote: B2Store) -> int:
+    return sum(1 for upload in remote.list_uploads() for _ in remote.list_parts(upload.key, upload.id))
+
+
+def test_a_killed_copy_down_goes_on_where_it_stopped(
+    inside: Runner, account: str, remote: B2Store, server: Server, tmp_path: Path
+) -> None:
+    data = os.urandom(60 * MIB)
+    (tmp_path / "big.bin").write_bytes(data)
+    assert inside("cp", tmp_path / "big.bin", account).code == 0
+    target = tmp_path / "down" / "big.bin"
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    server.reset()
+    server.break_next({"op": "GetObject", "skip": 3, "times": 99, "delay": 60})
+    with start("cp", f"{account}/big.bin", target, "-y") as job:
+        assert job.stderr is not None
+        assert "copying" in job.stderr.readline()  # a block is there
+        job.kill()
+        job.communicate(timeout=60)
+    assert target.read_bytes() == b"old"
+    server.reset()
+    ended = inside("cp", f"{account}/big.bin", target, "-y")
+    assert ended.code == 0, ended.err
+    assert target.read_bytes() == data
+    assert server.counts()["GetObject"] < 8
+    assert [path.name for path in target.parent.iterdir()] == ["big.bin"]
+
+
+@pytest.mark.parametrize("option", ["--resume", "--no-resume"])
+def test_ctrl_c_keeps_what_a_copy_has_only_to_go_on(
+    account: str, remote: B2Store, server: Server, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "big.bin").write_bytes(os.urandom(60 * MIB))
+    server.break_next({"op": "UploadPart", "skip": 1, "times": 99, "delay": 30})
+    with start("cp", tmp_path / "big.bin", account, option) as job:
+        wait_for_parts(server, 2, job)
+        job.send_signal(signal.SIGINT)
+        _, told = job.communicate(timeout=60)
+    assert job.returncode == 130
+    assert told.splitlines()[-1] == "runner: interrupted"
+    assert len(list(remote.list_uploads())) == (option == "--resume")
