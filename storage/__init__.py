@@ -94,7 +94,7 @@ def copy(
     check_target(found, place, overwrite=overwrite)
     journal = None
     if resume:
-        journal = journal_path(found.store.describe(found.info.key), place.store.describe(place.key))
+        journal = journal_path(found.store.identify(found.info.key), place.store.identify(place.key))
     return copy_object(found, place, journal=journal, overwrite=overwrite, on_progress=on_progress)
 
 
@@ -185,11 +185,18 @@ def open(  # noqa: A001  (called storage.open)
 
 
 def output(
-    location: Location, *, overwrite: bool = False, head_bytes: int = 0, credentials: Credentials | None = None
+    location: Location,
+    *,
+    overwrite: bool = False,
+    head_bytes: int = 0,
+    resume: str | None = None,
+    credentials: Credentials | None = None,
 ) -> Output:
     """What `open(location, "wb")` gives, with `discard` for other threads.
 
     `head_bytes` is how far into the file the writer will go back; a reserve of zeros there is recognised by itself.
+    `resume` says what is written, so that nothing else has the same text: an output in a bucket that failed or was
+    killed is then kept, and the next one with the same text sends only what is missing or differs.
     """
     from storage.uri import LocalUri
 
@@ -201,7 +208,8 @@ def output(
     from storage.outputs import ObjectOutput
     from storage.place import place_of
 
-    return ObjectOutput(place_of(uri, credentials=credentials), overwrite=overwrite, head_bytes=head_bytes)
+    place = place_of(uri, credentials=credentials)
+    return ObjectOutput(place, overwrite=overwrite, head_bytes=head_bytes, resume=resume)
 
 
 def _uri(location: Location) -> Uri:

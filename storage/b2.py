@@ -22,7 +22,7 @@ from storage.errors import (
     refused,
 )
 from storage.lanes import Lanes
-from storage.retry import Retrier, retry_after_s
+from storage.retry import TIDYING_S, Retrier, retry_after_s
 from storage.store import MARK, MAX_PRESIGN_S, Grant, ObjectInfo, ObjectVersion, Part, Upload
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ class B2Store:
 
     def describe(self, key: str) -> str:
         return f"{self._scheme}://{self.bucket}/{key}"
+
+    def identify(self, key: str) -> str:
+        return f"{self.credentials.endpoint}/{self.bucket}/{key}"
 
     def head(self, key: str, *, version: str | None = None) -> ObjectInfo:
         answer = self._call("looking at", key, "head_object", **_version(version))
@@ -138,8 +141,11 @@ class B2Store:
         return ObjectInfo(key=key, size_bytes=size_bytes, etag=_etag(answer), version=answer.get("VersionId"))
 
     def abort_upload(self, key: str, upload: str) -> None:
+        what = f"aborting {self.describe(key)}"
         with suppress(MissingError):
-            self._call("aborting", key, "abort_multipart_upload", UploadId=upload)
+            self.retrier.within(TIDYING_S).call(
+                what, lambda: self._once(what, key, "abort_multipart_upload", UploadId=upload)
+            )
 
     def list_parts(self, key: str, upload: str) -> Iterator[Part]:
         more: dict[str, Any] = {}

@@ -17,14 +17,15 @@ def fetch(
     start: int,
     stop: int,
     *,
+    into: bytearray | None = None,
     wanted: Callable[[], bool] = lambda: True,
 ) -> bytearray:
     """Bytes `start` to `stop - 1` of the version `info` describes: all of them, or an error.
 
-    `wanted` is asked between pieces. Raises `CancelledError` when nobody wants them any more, `ChangedError`, a
-    `RequestError` that no retry can help, or `GaveUpError`.
+    `into`, of exactly that size, is filled and returned. `wanted` is asked between pieces. Raises `CancelledError`
+    when nobody wants them any more, `ChangedError`, a `RequestError` that no retry can help, or `GaveUpError`.
     """
-    data = bytearray(stop - start)
+    data = bytearray(stop - start) if into is None else into
     if not data:
         return data
     view = memoryview(data)

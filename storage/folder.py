@@ -57,6 +57,9 @@ class FolderStore:
     def describe(self, key: str) -> str:
         return str(self.root / key)
 
+    def identify(self, key: str) -> str:
+        return os.path.realpath(self.root / key)
+
     def head(self, key: str, *, version: str | None = None) -> ObjectInfo:
         info = self._info(key, self._stat(key, "looking at"))
         if version is not None and version != info.version:

@@ -52,6 +52,16 @@ class Journal:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """What entering the block does."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -63,18 +73,12 @@ class Journal:
                 self.stale = lines
                 self.restart()
         except JournalError:
-            self._close()
+            self.close()
             raise
         except OSError as error:
-            self._close()
+            self.close()
             reason = (error.strerror or str(error)).lower()
             raise JournalError(f"{self.path} cannot be written: {reason}; turn resuming off") from error
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
 
     def restart(self) -> None:
         """Forget every step."""
@@ -115,7 +119,8 @@ class Journal:
                 lines.append(json.loads(line))
         return [line for line in lines if isinstance(line, dict)]
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """What leaving the block does. Harmless when repeated."""
         with self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)  # which unlocks it

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from storage.errors import MissingError, OutputExistsError
+from storage.journal import journal_path
+from storage.sender import Resuming
 from storage.transfer import content_type_of
 from storage.writer import ObjectWriter
 
@@ -36,17 +38,26 @@ class ObjectOutput:
     Buckets cannot refuse a second writer: two that write one key at a time leave one whole object of either.
     """
 
-    def __init__(self, place: Place, *, overwrite: bool = False, head_bytes: int = 0) -> None:
+    def __init__(
+        self, place: Place, *, overwrite: bool = False, head_bytes: int = 0, resume: str | None = None
+    ) -> None:
         self._place = place
         self._overwrite = overwrite
         self._head_bytes = head_bytes
+        self._resume = resume
         self._writer: ObjectWriter | None = None
 
     def __enter__(self) -> BinaryIO:
         store, key = self._place.store, self._place.key
         if not self._overwrite:
             self._check(store.describe(key))
-        self._writer = ObjectWriter(store, key, content_type=content_type_of(key), head_bytes=self._head_bytes)
+        self._writer = ObjectWriter(
+            store,
+            key,
+            content_type=content_type_of(key),
+            head_bytes=self._head_bytes,
+            resuming=self._resuming(),
+        )
         return cast("BinaryIO", self._writer)
 
     def __exit__(
@@ -58,6 +69,13 @@ class ObjectOutput:
     def discard(self) -> None:
         if self._writer is not None:
             self._writer.discard()
+
+    def _resuming(self) -> Resuming | None:
+        if self._resume is None:
+            return None
+        store = self._place.store
+        journal = journal_path(self._resume, store.identify(self._place.key))
+        return Resuming(store=store, journal=journal, what=self._resume)
 
     def _check(self, name: str) -> None:
         try:

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES: Final = 8 << 20
 """152 MB of video in 20 requests, and a jump to the index at the end of a file costs one."""
-KEPT_BLOCKS: Final = 5
+KEPT_BLOCKS: Final = 3
 """Blocks behind the reader that stay: a demuxer goes back and forth between tracks."""
 FIRST_AHEAD: Final = 3
-MOST_AHEAD: Final = 8
+MOST_AHEAD: Final = 6
 
 
 class ObjectReader(io.RawIOBase):
@@ -151,8 +151,9 @@ class ObjectReader(io.RawIOBase):
             start = number * self._block_bytes
             stop = min(start + self._block_bytes, self.size_bytes)
             self._wanted.add(number)
+            data = bytearray(stop - start)  # here: memory that many threads allocate is given back late
             block = self._workers.submit(
-                lambda: fetch(self._store, self.info, start, stop, wanted=lambda: number in self._wanted)
+                lambda: fetch(self._store, self.info, start, stop, into=data, wanted=lambda: number in self._wanted)
             )
             self._blocks[number] = block
         return block

@@ -122,11 +122,25 @@ class Retrier:
                 log.info("%s: %s; try %d follows in %.1f s", what, error.failure, tries + 1, wait_s)
                 self._sleep(wait_s)
 
+    def within(self, budget_s: float) -> Retrier:
+        """The same, with less patience: for what is only tidying up."""
+        return Retrier(
+            budget_s=min(budget_s, self.budget_s),
+            longest_wait_s=self.longest_wait_s,
+            clock=self._clock,
+            sleep=self._sleep,
+            chance=self._chance,
+        )
+
     def _wait_s(self, rule: Rule, tries: int, failure: Failure) -> float:
         """Half to all of the doubled wait, or many would return at once; never less than the service asks."""
         longest_s = min(self.longest_wait_s, rule.wait_s * 2 ** (tries - 1))
         wait_s: float = longest_s * (0.5 + 0.5 * self._chance())
         return max(wait_s, failure.retry_after_s or 0.0)
+
+
+TIDYING_S: Final = 20.0
+"""How long removing what failed may take: the failure itself is what somebody waits to hear."""
 
 
 def retry_after_s(value: str | None) -> float | None:

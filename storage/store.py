@@ -104,6 +104,9 @@ class ReadableStore(Protocol):
     def describe(self, key: str) -> str:
         """The object's location for people, without secrets."""
 
+    def identify(self, key: str) -> str:
+        """The object's name among all objects everywhere, without secrets: what a journal knows it by."""
+
     def head(self, key: str, *, version: str | None = None) -> ObjectInfo:
         """What the store knows about an object. Raises `MissingError`."""
 

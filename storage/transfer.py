@@ -66,7 +66,7 @@ def check_target(source: Source, target: Place, *, overwrite: bool) -> None:
     name = target.store.describe(target.key)
     if isinstance(source.store, FolderStore) and isinstance(target.store, FolderStore):
         check_distinct(Path(source.store.describe(source.info.key)), Path(name))
-    elif source.store.describe(source.info.key) == name and source.store == target.store:
+    elif source.store.identify(source.info.key) == target.store.identify(target.key):
         raise SameFileError(f"{name} is both source and target; give the target another name")
     if overwrite:
         return
@@ -173,10 +173,10 @@ class _Sending:
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "source": self._source.store.describe(self._source.info.key),
+            "source": self._source.store.identify(self._source.info.key),
             "etag": self._source.info.etag,
             "size": self._size,
-            "target": self._store.describe(self._key),
+            "target": self._store.identify(self._key),
             "part_bytes": self._part_bytes,
         }
 
@@ -216,7 +216,8 @@ class _Receiving:
     def _run_resumably(self, journal: Path) -> None:
         identity = self._identity()
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-        part = self._path.parent / part_name(self._path.name, digest)
+        final = Path(self._store.identify(self._key))
+        part = final.with_name(part_name(final.name, digest))
         with Journal(journal, identity | {"file": os.fspath(part)}) as record:
             if record.stale and "file" in record.stale[0]:
                 Path(record.stale[0]["file"]).unlink(missing_ok=True)
@@ -259,7 +260,7 @@ class _Receiving:
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "source": self._source.store.describe(self._source.info.key),
+            "source": self._source.store.identify(self._source.info.key),
             "etag": self._source.info.etag,
             "version": self._source.info.version,
             "size": self._size,

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from storage.errors import StorageError, WriteError
+from storage.errors import WriteError
 from storage.parts import MAX_OBJECT_BYTES, next_part_bytes
-from storage.pieces import GRACE_S
-from storage.store import MAX_PARTS
-from storage.workers import Workers
+from storage.sender import Resuming, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,16 +18,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from storage.store import ObjectInfo, Part, WritableStore
+    from storage.store import ObjectInfo, WritableStore
 
 HEAD_BYTES: Final = 8 << 20
 """Held back at least: headers are changed when all else is written."""
 ZEROS: Final = bytes(4096)
 AFTER_ZEROS_BYTES: Final = 64 << 10
 """Held back behind a reserve: the header of what follows it is changed too."""
-IN_FLIGHT_BYTES: Final = 96 << 20
-"""Parts on their way at a time, together; one part may be larger."""
-MOST_WORKERS: Final = 16
 _COPY_BYTES: Final = 1 << 20
 
 
@@ -42,8 +36,10 @@ class ObjectWriter(io.RawIOBase):
     Leaving a `with` block by an exception, or `discard`, drops everything; an older object is untouched. A writer
     that is only forgotten is discarded too. Raises `StorageError` for what cannot be stored, in `write` or `close`.
 
-    About `head_bytes + IN_FLIGHT_BYTES` and one part are held in memory. `part_bytes` gives the size of the part
-    that begins at a position. For one thread at a time; `discard` from any.
+    With `resuming`, a failure or `discard` leaves the parts in the store, and the next writer of the same content
+    sends only those that are missing or differ. About `head_bytes`, `sender.IN_FLIGHT_BYTES` and one part are held
+    in memory. `part_bytes` gives the size of the part that begins at a position. For one thread at a time;
+    `discard` from any.
     """
 
     def __init__(
@@ -54,6 +50,7 @@ class ObjectWriter(io.RawIOBase):
         content_type: str | None = None,
         head_bytes: int = HEAD_BYTES,
         part_bytes: Callable[[int], int] = next_part_bytes,
+        resuming: Resuming | None = None,
     ) -> None:
         super().__init__()
         self.name = store.describe(key)
@@ -62,7 +59,7 @@ class ObjectWriter(io.RawIOBase):
         self._store = store
         self._key = key
         self._content_type = content_type
-        self._mark = secrets.token_hex(8)
+        self._resuming = resuming
         self._part_bytes = part_bytes
         self._position = 0
         self._end = 0
@@ -70,8 +67,9 @@ class ObjectWriter(io.RawIOBase):
         self._head_bytes = max(head_bytes, part_bytes(0))
         self._head_full = False
         self._part = bytearray()
-        self._part_limit = 0
-        self._sender: _Sender | None = None
+        self._filled = 0
+        """How much of `_part`, which has its full length from the start, has been written."""
+        self._sender: Sender | None = None
         self._lock = threading.Lock()
         self._discarded = False
 
@@ -176,108 +174,31 @@ class ObjectWriter(io.RawIOBase):
                 self._head_bytes = len(self._head) + AFTER_ZEROS_BYTES
             else:
                 self._head_full = True
-                self._part_limit = self._part_bytes(self._end + taken)
         return taken
 
     def _append_to_part(self, view: memoryview) -> int:
-        taken = min(len(view), self._part_limit - len(self._part))
-        self._part += view[:taken]
-        if len(self._part) >= self._part_limit:
+        if not self._filled:
+            self._part = bytearray(self._part_bytes(self._end))
+        taken = min(len(view), len(self._part) - self._filled)
+        self._part[self._filled : self._filled + taken] = view[:taken]
+        self._filled += taken
+        if self._filled == len(self._part):
             self._send_part()
-            self._part_limit = self._part_bytes(self._end + taken)
         return taken
 
     def _send_part(self) -> None:
         if self._sender is None:
-            self._sender = _Sender(self._store, self._key, self._content_type, self._mark)
+            self._sender = Sender(self._store, self._key, self._content_type, resuming=self._resuming)
         data, self._part = self._part, bytearray()
+        del data[self._filled :]
+        self._filled = 0
         self._sender.send(data)
 
     def _finish(self) -> None:
-        if self._sender is None and not self._part:
+        if self._sender is None and not self._filled:
             self.info = self._store.put(self._key, self._head, content_type=self._content_type)
             return
-        if self._part:
+        if self._filled:
             self._send_part()
         assert self._sender is not None
         self.info = self._sender.finish(self._head)
-
-
-class _Sender:
-    """A multipart upload: parts 2 and up as they come, part 1 at the end."""
-
-    def __init__(self, store: WritableStore, key: str, content_type: str | None, mark: str) -> None:
-        self._store = store
-        self._key = key
-        self._mark = mark
-        self._upload = store.create_upload(key, content_type=content_type, mark=mark)
-        self._workers = Workers(MOST_WORKERS, "storage-writer")
-        self._parts: dict[int, Part] = {}
-        self._next = 2
-        self._in_flight_bytes = 0
-        self._running = 0
-        self._error: BaseException | None = None
-        self._changed = threading.Condition()
-
-    def check(self) -> None:
-        """Raises what went wrong in the background."""
-        error = self._error
-        if isinstance(error, StorageError):
-            raise error
-        if error is not None:
-            raise WriteError(f"writing {self._store.describe(self._key)} failed: {type(error).__name__}") from error
-
-    def send(self, data: bytearray) -> None:
-        """Part after part; waits while too much is under way."""
-        number, self._next = self._next, self._next + 1
-        if number > MAX_PARTS:
-            raise WriteError(f"{self._store.describe(self._key)} has more than {MAX_PARTS} parts; use larger ones")
-        self._start(number, data)
-
-    def finish(self, head: bytearray) -> ObjectInfo:
-        self._start(1, head)
-        with self._changed:
-            while self._in_flight_bytes and self._error is None:
-                self._changed.wait()
-        self.check()
-        self._workers.close()
-        parts = [self._parts[number] for number in sorted(self._parts)]
-        return self._store.complete_upload(self._key, self._upload, parts, mark=self._mark)
-
-    def abort(self) -> None:
-        """Forget the upload, after the parts on their way if they are quick: a part that comes later may stay."""
-        self._workers.close()
-        with self._changed:
-            self._error = self._error or WriteError(f"writing {self._store.describe(self._key)} was given up")
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._running, GRACE_S)
-        with suppress(StorageError):  # what cannot be aborted now is swept later
-            self._store.abort_upload(self._key, self._upload)
-
-    def _start(self, number: int, data: bytearray) -> None:
-        with self._changed:
-            while self._in_flight_bytes and self._in_flight_bytes + len(data) > IN_FLIGHT_BYTES:
-                if self._error is not None:
-                    break
-                self._changed.wait()
-            self._in_flight_bytes += len(data)
-        self.check()
-        self._workers.submit(lambda: self._transfer(number, data))
-
-    def _transfer(self, number: int, data: bytearray) -> None:
-        with self._changed:
-            self._running += 1
-        try:
-            with self._store.lanes:
-                part = self._store.upload_part(self._key, self._upload, number, data)
-        except BaseException as error:  # noqa: BLE001  (the writing thread raises it)
-            with self._changed:
-                self._running -= 1
-                self._error = self._error or error
-                self._changed.notify_all()
-            return
-        with self._changed:
-            self._parts[number] = part
-            self._running -= 1
-            self._in_flight_bytes -= len(data)
-            self._changed.notify_all()

@@ -18,7 +18,11 @@ from storage.folder import FolderStore
 from storage.journal import Journal
 from storage.parts import PART_BYTES
 from storage.place import Place, Source
+from storage.reader import ObjectReader
+from storage.sender import Resuming
+from storage.store import MIN_PART_BYTES
 from storage.transfer import BLOCK_BYTES, copy_object
+from storage.writer import ObjectWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -284,3 +288,47 @@ def test_a_journal_survives_being_cut(tmp_path: Path) -> None:
         assert record.earlier == []
         assert record.stale[0] == {"what": 1}
     assert path.stat().st_mode & 0o077 == 0
+
+
+def write_parts(remote: B2Store, journal: Path, content: bytes, *, fail_at: int | None = None) -> None:
+    """Write `content` as a job does that makes the same bytes again when it is run again."""
+    resuming = Resuming(store=remote, journal=journal, what="job 7")
+    with ObjectWriter(
+        remote, "clip", head_bytes=MIN_PART_BYTES, part_bytes=lambda _: MIN_PART_BYTES, resuming=resuming
+    ) as file:
+        for start in range(0, len(content), MIB):
+            if fail_at is not None and start >= fail_at:
+                raise RuntimeError("the job failed")
+            file.write(content[start : start + MIB])
+        file.seek(10)
+        file.write(b"patched at the end")
+
+
+def test_a_job_that_is_run_again_sends_only_what_is_missing(
+    server: Server, remote: B2Store, tmp_path: Path, data: bytes
+) -> None:
+    content, journal = data[: 30 * MIB], tmp_path / "journal"
+    with pytest.raises(RuntimeError, match="job"):
+        write_parts(remote, journal, content, fail_at=28 * MIB)
+    kept = len([part for upload in remote.list_uploads() for part in remote.list_parts(upload.key, upload.id)])
+    assert kept >= 1
+    server.reset()
+    write_parts(remote, journal, content)
+    assert server.counts()["UploadPart"] == 6 - kept
+    with ObjectReader(remote, "clip") as file:
+        assert file.read() == content[:10] + b"patched at the end" + content[28:]
+    assert list(remote.list_uploads()) == []
+    assert not journal.exists()
+
+
+def test_a_job_that_makes_other_bytes_than_before_sends_them(
+    server: Server, remote: B2Store, tmp_path: Path, data: bytes
+) -> None:
+    journal = tmp_path / "journal"
+    with pytest.raises(RuntimeError, match="job"):
+        write_parts(remote, journal, data[: 30 * MIB], fail_at=28 * MIB)
+    other = data[: 12 * MIB] + b"x" + data[12 * MIB : 30 * MIB]
+    write_parts(remote, journal, other)
+    with ObjectReader(remote, "clip") as file:
+        assert file.read() == other[:10] + b"patched at the end" + other[28:]
+    assert list(remote.list_uploads()) == []

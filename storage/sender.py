@@ -1,0 +1,179 @@
+"""The upload behind a writer: parts 2 and up as they come, part 1 at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from storage.errors import MissingError, StorageError, WriteError
+from storage.journal import Journal
+from storage.pieces import GRACE_S
+from storage.store import MAX_PARTS, ObjectStore, Part
+from storage.workers import Workers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from storage.store import ObjectInfo, WritableStore
+
+IN_FLIGHT_BYTES: Final = 64 << 20
+"""Parts on their way at a time, together; one part may be larger."""
+MOST_WORKERS: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resuming:
+    """How to go on with an upload that failed or was killed."""
+
+    store: ObjectStore
+    journal: Path
+    what: str
+    """What is written: the same text promises the same bytes, which is checked part by part."""
+
+
+class Sender:
+    """Begins an upload, or goes on with one. Errors in the background are raised by the next call."""
+
+    def __init__(
+        self, store: WritableStore, key: str, content_type: str | None, *, resuming: Resuming | None = None
+    ) -> None:
+        self._store = store
+        self._key = key
+        self._workers = Workers(MOST_WORKERS, "storage-writer")
+        self._parts: dict[int, Part] = {}
+        self._next = 2
+        self._in_flight_bytes = 0
+        self._running = 0
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+        self._known: dict[str, Part] = {}
+        """Digest of the content -> a part that the store has from an earlier try."""
+        self._record: Journal | None = None
+        self._mark = secrets.token_hex(8)
+        self._upload = ""
+        if resuming is not None:
+            self._resume(resuming)
+        if not self._upload:
+            self._upload = store.create_upload(key, content_type=content_type, mark=self._mark)
+            self._note({"upload": self._upload, "mark": self._mark})
+
+    def check(self) -> None:
+        """Raises what went wrong in the background."""
+        error = self._error
+        if isinstance(error, StorageError):
+            raise error
+        if error is not None:
+            raise WriteError(f"writing {self._store.describe(self._key)} failed: {type(error).__name__}") from error
+
+    def send(self, data: bytearray) -> None:
+        """Part after part; waits while too much is under way."""
+        number, self._next = self._next, self._next + 1
+        if number > MAX_PARTS:
+            raise WriteError(f"{self._store.describe(self._key)} has more than {MAX_PARTS} parts; use larger ones")
+        self._start(number, data)
+
+    def finish(self, head: bytearray) -> ObjectInfo:
+        """Send `head` as part 1 and make the object visible."""
+        self._start(1, head)
+        with self._changed:
+            while self._in_flight_bytes and self._error is None:
+                self._changed.wait()
+        self.check()
+        self._workers.close()
+        parts = [self._parts[number] for number in sorted(self._parts)]
+        done = self._store.complete_upload(self._key, self._upload, parts, mark=self._mark)
+        if self._record is not None:
+            self._record.remove()
+            self._record.close()
+        return done
+
+    def abort(self) -> None:
+        """Forget the upload, unless it is to be resumed; parts on their way are waited for if they are quick.
+
+        A part that arrives after the end of its upload may stay, and be paid for.
+        """
+        self._workers.close()
+        with self._changed:
+            self._error = self._error or WriteError(f"writing {self._store.describe(self._key)} was given up")
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._running, GRACE_S)
+        if self._record is not None:
+            self._record.close()
+            return
+        with suppress(StorageError):  # what cannot be aborted now is swept later
+            self._store.abort_upload(self._key, self._upload)
+
+    def _start(self, number: int, data: bytearray) -> None:
+        with self._changed:
+            while self._in_flight_bytes and self._in_flight_bytes + len(data) > IN_FLIGHT_BYTES:
+                if self._error is not None:
+                    break
+                self._changed.wait()
+            self._in_flight_bytes += len(data)
+        self.check()
+        self._workers.submit(lambda: self._transfer(number, data))
+
+    def _transfer(self, number: int, data: bytearray) -> None:
+        with self._changed:
+            self._running += 1
+        try:
+            part = self._part(number, data)
+        except BaseException as error:  # noqa: BLE001  (the writing thread raises it)
+            with self._changed:
+                self._running -= 1
+                self._error = self._error or error
+                self._changed.notify_all()
+            return
+        with self._changed:
+            self._parts[number] = part
+            self._running -= 1
+            self._in_flight_bytes -= len(data)
+            self._changed.notify_all()
+
+    def _part(self, number: int, data: bytearray) -> Part:
+        if self._record is None:
+            with self._store.lanes:
+                return self._store.upload_part(self._key, self._upload, number, data)
+        digest = hashlib.sha256(data).hexdigest()
+        known = self._known.get(digest)
+        if known is not None and known.number == number:
+            return known
+        with self._store.lanes:
+            part = self._store.upload_part(self._key, self._upload, number, data)
+        self._note({"part": number, "etag": part.etag, "sha256": digest})
+        return part
+
+    def _note(self, step: dict[str, Any]) -> None:
+        if self._record is not None:
+            self._record.add(step)
+
+    def _resume(self, resuming: Resuming) -> None:
+        """Open the record, and take over the upload that it tells of if the store still has it."""
+        store = resuming.store
+        self._record = Journal(resuming.journal, {"what": resuming.what, "target": store.identify(self._key)})
+        self._record.open()
+        try:
+            for step in self._record.stale:
+                if "upload" in step:
+                    with suppress(StorageError):
+                        store.abort_upload(self._key, step["upload"])
+            begun = next((step for step in self._record.earlier if "upload" in step), None)
+            if begun is None:
+                return
+            noted = {(step["part"], step["etag"]): step["sha256"] for step in self._record.earlier if "sha256" in step}
+            try:
+                for part in store.list_parts(self._key, begun["upload"]):
+                    digest = noted.get((part.number, part.etag))
+                    if digest is not None:
+                        self._known[digest] = part
+            except MissingError:
+                self._record.restart()
+            else:
+                self._upload, self._mark = begun["upload"], begun["mark"]
+        except BaseException:
+            self._record.close()
+            raise
