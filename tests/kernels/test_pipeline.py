@@ -294,3 +294,11 @@ def test_as_many_frames_come_out_of_a_damaged_file_as_ffmpeg_shows(seed: int, ff
     _, result = run(bytes(data), "mkv")
     assert abs(result.frames_out - expected) <= 1
     assert result.frames_out == result.frames_in
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_the_same_job_writes_the_same_bytes(container: str) -> None:
+    data = make(Clip(options=X264_B_FRAMES, frames=30))
+    encode = EncodeSettings(codec="h264", preset="veryfast")
+    first, second = (run(data, container, encode=encode, chain="scale=iw*2:ih*2,cas=0.4")[0] for _ in range(2))
+    assert first == second
