@@ -136,18 +136,8 @@ def _options(specs: tuple[OptionSpec, ...]) -> str:
     rows = ["| option | default | takes | meaning |", "| --- | --- | --- | --- |"]
     for spec in specs:
         names = ", ".join(f"`{name}`" for name in spec.names)
-        rows.append(f"| {names} | `{_default(spec)}` | {_cell(spec.allowed())} | {_cell(spec.option.help)} |")
+        rows.append(f"| {names} | `{spec.write(spec.default)}` | {_cell(spec.allowed())} | {_cell(spec.option.help)} |")
     return "\n".join(rows)
-
-
-def _default(spec: OptionSpec) -> str:
-    """The default as it is written in a chain."""
-    for word, value in (spec.option.choices or {}).items():
-        if value == spec.default and type(value) is type(spec.default):
-            return word
-    if isinstance(spec.default, bool):
-        return str(int(spec.default))
-    return f"{spec.default:g}" if isinstance(spec.default, float) else str(spec.default)
 
 
 def _cell(text: str) -> str:

@@ -68,7 +68,7 @@ def format_step(step: Step) -> str:
         value = getattr(step.params, spec.name)
         default = spec.check(spec.default)
         if value != default:
-            words.append(f"{spec.name}={_format_value(value, spec)}")
+            words.append(f"{spec.name}={_quoted(spec.write(value))}")
     return f"{step.operation.name}={':'.join(words)}" if words else step.operation.name
 
 
@@ -224,14 +224,7 @@ def _strip(raw: Characters) -> Characters:
     return raw[start:end]
 
 
-def _format_value(value: Any, spec: OptionSpec) -> str:
-    if spec.option.choices:
-        for word, stands_for in spec.option.choices.items():
-            if value == stands_for and type(value) is type(stands_for):
-                return word
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    text = re.sub(r"([\\':])", r"\\\1", str(value))  # for the level of arguments; the quotes are for the chain's
+def _quoted(text: str) -> str:
+    """`text` so that both levels of reading give it back."""
+    text = re.sub(r"([\\':])", r"\\\1", text)  # for the level of arguments; the quotes are for the chain's
     return "'" + text.replace("'", r"'\''") + "'" if any(c in text for c in ",;[]'\\ ") else text

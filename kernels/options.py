@@ -108,6 +108,22 @@ class OptionSpec:
             self.option.verify(value)
         return value
 
+    def word(self, value: Any) -> str | None:
+        """The word among the choices that stands for `value`; None when no word does."""
+        for word, stands_for in (self.option.choices or {}).items():
+            if value == stands_for and type(value) is type(stands_for):
+                return word
+        return None
+
+    def write(self, value: Any) -> str:
+        """`value` as the shortest text that `read` takes for it."""
+        word = self.word(value)
+        if word is not None:
+            return word
+        if isinstance(value, bool):
+            return str(int(value))
+        return f"{value:.10g}" if isinstance(value, float) else str(value)
+
     def allowed(self) -> str:
         """What the option takes, for messages and docs: 'an odd integer from 3 to 23'."""
         if self.type == "Expression":

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kernels.chain import Step
+from kernels.chain import Step, read_params
 from kernels.color import Range
 from kernels.conversion import is_componentwise
 from kernels.errors import ChainError, FormatError
@@ -33,6 +33,8 @@ class Node:
     step: Step
     source: VideoFormat
     target: VideoFormat
+    resamples_chroma: bool = False
+    """Put in by the planner, between a conversion and what comes before or after it."""
 
     @property
     def is_pointwise(self) -> bool:
@@ -175,8 +177,7 @@ class _Planner:
 
     def convert_to(self, pixel_format: PixelFormat) -> None:
         operation = self._catalogue["format"]
-        step = Step(operation=operation, params=operation.params(pix_fmts=pixel_format.name))  # type: ignore[call-arg]
-        self.add(step)
+        self.add(Step(operation=operation, params=read_params(operation, {"pix_fmts": pixel_format.name})))
 
     def stages(self) -> tuple[Stage, ...]:
         groups = self._groups()
@@ -198,8 +199,8 @@ class _Planner:
             held = target
         return tuple(stages)
 
-    def _append(self, step: Step, target: VideoFormat) -> None:
-        self._nodes.append(Node(step=step, source=self.current, target=target))
+    def _append(self, step: Step, target: VideoFormat, *, resamples_chroma: bool = False) -> None:
+        self._nodes.append(Node(step=step, source=self.current, target=target, resamples_chroma=resamples_chroma))
         self.current = target
 
     def _add_colour(self, step: Step, target: VideoFormat) -> None:
@@ -222,7 +223,7 @@ class _Planner:
         is loaded; anything else gets a pass of its own.
         """
         last = self._nodes[-1] if self._nodes else None
-        if last is not None and last.step.position < 0 and not last.source.pixel_format.is_subsampled:
+        if last is not None and last.resamples_chroma and not last.source.pixel_format.is_subsampled:
             self._nodes.pop()
             self.current = last.source
         pixel = self.current.pixel_format
@@ -240,19 +241,14 @@ class _Planner:
         if same_layout and (target == held or not target.pixel_format.is_subsampled):
             return
         last = self._nodes[-1] if self._nodes else None
-        if (
-            last is not None
-            and last.source == target
-            and last.step.operation.name == "scale"
-            and last.step.position < 0
-        ):
+        if last is not None and last.resamples_chroma and last.source == target:
             # Up again right after a conversion came down: both passes cancel.
             self._nodes.pop()
             self.current = target
             return
         operation = self._catalogue["scale"]
-        step = Step(operation=operation, params=operation.params(flags="bilinear"), position=-1)  # type: ignore[call-arg]
-        self._append(step, target)
+        step = Step(operation=operation, params=read_params(operation, {"flags": "bilinear"}))
+        self._append(step, target, resamples_chroma=True)
 
     @staticmethod
     def _with_subsampling(format_: VideoFormat, log2_w: int, log2_h: int) -> VideoFormat:
@@ -263,7 +259,7 @@ class _Planner:
     def _store_node(self) -> Node:
         """A pointwise pass that only stores: where dither has to be added after a plane operation."""
         operation = self._catalogue["format"]
-        params = operation.params(pix_fmts=self.current.pixel_format.name)  # type: ignore[call-arg]
+        params = read_params(operation, {"pix_fmts": self.current.pixel_format.name})
         return Node(step=Step(operation=operation, params=params), source=self.current, target=self.current)
 
     def _groups(self) -> list[list[Node]]:

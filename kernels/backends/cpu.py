@@ -122,7 +122,7 @@ class _PlaneStage(_BoundStage):
         super().__init__(target, frozenset(i for i, kernel in enumerate(kernels) if kernel is None))
         self._kernels = kernels
 
-    def jobs(self, planes: tuple[Plane, ...], outputs: tuple[Plane, ...], n: int) -> list[tuple[Rows, int]]:  # noqa: ARG002
+    def jobs(self, planes: tuple[Plane, ...], outputs: tuple[Plane, ...], n: int) -> list[tuple[Rows, int]]:  # noqa: ARG002 - for pointwise ones
         def bind(kernel: RowsKernel, source: Plane, target: Plane) -> Rows:
             return lambda first, last: kernel(source, target, first, last)
 

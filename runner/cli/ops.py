@@ -79,10 +79,9 @@ def _describe_option(spec: OptionSpec) -> dict[str, Any]:
 
 def _default(spec: OptionSpec) -> str | float | bool | None:
     """The default as one would write it in a chain."""
-    value = spec.default
-    for word, stands_for in (spec.option.choices or {}).items():
-        if value == stands_for and type(value) is type(stands_for):
-            return word
+    value, word = spec.default, spec.word(spec.default)
+    if word is not None:
+        return word
     return value if isinstance(value, int | float | bool) or value is None else str(value)
 
 
