@@ -93,8 +93,11 @@ def _as_frame(picture: Plane | Sequence[Plane], name: str | None, color: Color) 
     chosen = name or default
     if chosen is None:
         raise FormatError(f"{len(planes)} planes say nothing of their format: pass pixel_format='yuv420p' or the like")
+    layout = pixel_format(chosen)
+    if isinstance(picture, np.ndarray) and len(planes) == 3 and layout.family is not Family.GBR:
+        raise FormatError(f"a (height, width, 3) array is R'G'B', not {chosen}; pass the planes one by one")
     height, width = planes[0].shape
-    format_ = VideoFormat(width=width, height=height, pixel_format=pixel_format(chosen), color=color)
+    format_ = VideoFormat(width=width, height=height, pixel_format=layout, color=color)
     return Frame(planes=planes, format=format_)
 
 

@@ -24,9 +24,14 @@ ROOT: Final = Path(__file__).parents[1]
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba_cache"))
 
 import numpy as np  # noqa: E402  (after the line above, which must come first)
+from hypothesis import settings  # noqa: E402  (as above)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 GPU_SKIP: Final = "no NVIDIA GPU"
 ALLOWED_SKIPS: Final = {

@@ -28,6 +28,11 @@ def test_rgb_comes_back_rgb(rng: np.random.Generator) -> None:
     assert np.abs(half.astype(int) - cv2.resize(picture, (15, 10), interpolation=cv2.INTER_AREA)).max() <= 1
 
 
+def test_rgb_may_have_any_depth_that_fits(rng: np.random.Generator) -> None:
+    picture = rng.integers(0, 1024, (8, 8, 3), dtype=np.uint16)
+    assert np.array_equal(kernels.hflip(picture, pixel_format="gbrp10"), picture[:, ::-1])
+
+
 def test_rgb_to_gray_is_one_plane(rng: np.random.Generator) -> None:
     picture = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     gray = kernels.format(picture, pix_fmts="gray")
@@ -66,6 +71,8 @@ def test_wrong_names_and_types_are_refused() -> None:
         kernels.hflip(np.zeros((4, 4), ">u2"))
     with pytest.raises(FormatError, match="each side must be 1 to"):
         kernels.hflip(np.zeros((0, 4), np.uint8))
+    with pytest.raises(FormatError, match="is R'G'B', not yuv444p"):
+        kernels.hflip(np.zeros((4, 4, 3), np.uint8), pixel_format="yuv444p")
     with pytest.raises(ChainError):
         kernels.apply("hflop", np.zeros((4, 4), np.uint8))
 

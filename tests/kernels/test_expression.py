@@ -58,7 +58,7 @@ def test_value(text: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ix", "unknown name 'ix'; did you mean 'ih'|unknown name 'ix'"),
+        ("ix", "unknown name 'ix'; did you mean 'i[hw]'"),
         ("foo(1)", "unknown function 'foo'"),
         ("min(1)", r"min\(\) takes 2 values, not 1"),
         ("1/0", "no value"),
@@ -68,7 +68,7 @@ def test_value(text: str, value: float) -> None:
         ("1 2", "unexpected '2'"),
         ("", "expected a number"),
         ("3$", r"cannot read '\$'"),
-        ("10^400", "no value|no finite value"),
+        ("10^400", "no value"),
         ("1_0", "unexpected '_0'"),
         ("٣", "cannot read"),
         ("(1,2)", "outside a function"),

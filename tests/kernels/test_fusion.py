@@ -62,7 +62,7 @@ def check(layout: str, steps: list[str], seed: int) -> None:
         assert np.abs(a.astype(int) - b).max() <= 1 + len(steps)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["yuv420p16", "yuv422p16", "yuv444p16", "gray16"]),
     st.lists(st.sampled_from(PER_PLANE), min_size=2, max_size=4),
@@ -72,7 +72,7 @@ def test_steps_on_single_planes(layout: str, steps: list[str], seed: int) -> Non
     check(layout, steps, seed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["yuv444p16", "gbrp16", "gray16"]),  # halved chroma is resampled once for a run of conversions
     st.lists(st.sampled_from(PER_PLANE + MIXING), min_size=2, max_size=4),
