@@ -36,6 +36,7 @@ from kernels.chain import parse_chain  # noqa: E402
 from kernels.frame import Frame, VideoFormat  # noqa: E402
 from kernels.pixel_format import pixel_format  # noqa: E402
 from kernels.plan import plan_chain  # noqa: E402
+from tests.storage.server import running_server, server  # noqa: E402, F401  (fixtures)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -168,7 +169,7 @@ class Bench:
         assert stats is not None
         mine = [float(seconds) for seconds in stats.stats.data]
         settled = {fact: value() if callable(value) else value for fact, value in facts.items()}
-        _keep({"name": name, **_ratio(mine, turns), "goal": goal, **settled})
+        keep({"name": name, **_ratio(mine, turns), "goal": goal, **settled})
 
 
 def _ratio(mine: list[float], turns: dict[str, list[float]]) -> dict[str, object]:
@@ -185,9 +186,9 @@ def _ratio(mine: list[float], turns: dict[str, list[float]]) -> dict[str, object
     }
 
 
-def _keep(result: dict[str, object]) -> None:
+def keep(result: dict[str, object]) -> None:
     """Print `result`, and write it with the circumstances when the picture has its full size."""
-    shown = ("name", "ours_s", "peers_s", "ratio", "goal", "peak_bytes")
+    shown = ("name", "ours_s", "peers_s", "ratio", "goal", "peak_bytes", "peak_writing_bytes")
     print("\n" + json.dumps({key: result[key] for key in shown if key in result}))
     if HEIGHT != FULL_HEIGHT:
         return
@@ -200,7 +201,7 @@ def _keep(result: dict[str, object]) -> None:
     folder = Path(__file__).parent / "results" / device()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result['name']}.json"
-    path.write_text(json.dumps(result | circumstances, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(circumstances | result, indent=2) + "\n", encoding="utf-8")
 
 
 @cache
@@ -227,5 +228,5 @@ def device() -> str:
 def versions() -> dict[str, str]:
     """Everything whose version can change a figure."""
     first = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=False).stdout.split("\n")[0]  # noqa: S607
-    names = ("framehaul", "numpy", "numba", "av", "opencv-python-headless")
+    names = ("framehaul", "numpy", "numba", "av", "opencv-python-headless", "boto3", "swift")
     return {name: version(name) for name in names} | {"python": platform.python_version(), "ffmpeg": first}
