@@ -188,7 +188,12 @@ class ObjectWriter(io.RawIOBase):
 
     def _send_part(self) -> None:
         if self._sender is None:
-            self._sender = Sender(self._store, self._key, self._content_type, resuming=self._resuming)
+            sender = Sender(self._store, self._key, self._content_type, resuming=self._resuming)
+            with self._lock:
+                self._sender = sender
+            if self._discarded:  # by another thread, while the upload was begun
+                sender.abort()
+                raise ValueError(f"{self.name} is closed")
         data, self._part = self._part, bytearray()
         del data[self._filled :]
         self._filled = 0

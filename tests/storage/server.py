@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -134,6 +135,7 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
     yield Server(url)
     process.terminate()
     process.communicate(timeout=20)
+    shutil.rmtree(folder, ignore_errors=True)  # what many uploads leave is large
 
 
 @pytest.fixture

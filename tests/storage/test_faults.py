@@ -167,6 +167,27 @@ def test_what_does_not_pass_ends_with_one_error_and_the_old_object(
     assert read(remote) == b"old"
 
 
+@pytest.mark.parametrize("fault", ["after", "lose"])
+def test_a_completion_whose_answer_was_lost_is_recognised(server: Server, remote: B2Store, fault: str) -> None:
+    """Swift completes twice without complaint; B2 knows the upload no more."""
+    gone = {"op": "CompleteMultipartUpload", "status": 404, "code": "NoSuchUpload"}
+    server.break_next({"op": "CompleteMultipartUpload", fault: 1}, gone)
+    data = os.urandom(18 * MIB)
+    write(remote, data)
+    assert server.counts()["CompleteMultipartUpload"] == 2
+    assert read(remote) == data
+
+
+def test_a_completion_of_an_upload_that_somebody_aborted_is_an_error(server: Server, remote: B2Store) -> None:
+    data = os.urandom(18 * MIB)
+    remote.put("clip", data)
+    before = remote.head("clip")
+    server.break_next({"op": "CompleteMultipartUpload", "status": 404, "code": "NoSuchUpload"})
+    with pytest.raises(MissingError, match="NoSuchUpload"):
+        write(remote, data)
+    assert remote.head("clip") == before
+
+
 @pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"])
 def test_a_write_that_fails_leaves_the_old_object_and_no_upload(
     server: Server, remote: B2Store, operation: str
@@ -246,8 +267,8 @@ def test_an_object_replaced_during_a_read_is_read_on_with_versions(remote: B2Sto
         assert read(remote) == b"new"
 
 
-def test_a_listing_goes_past_every_page(server: Server, bucket: str) -> None:
-    store = server.store(bucket)
+def test_a_listing_goes_past_every_page(server: Server) -> None:
+    store = server.store(server.new_bucket(versioned=False))
     names = [f"n{number:04d}" for number in range(2500)]
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda name: store.put(name, b""), names))
