@@ -53,7 +53,7 @@ def rectangle(params: Crop, source: VideoFormat) -> tuple[int, int, int, int]:
     w, h = _align(width, log2[0]), _align(height, log2[1])
     if not (0 < w <= source.width and 0 < h <= source.height):
         raise FormatError(f"crop: {width:g}x{height:g} does not fit into {source.width}x{source.height}")
-    names["ow"], names["out_w"], names["oh"], names["out_h"] = w, w, h, h
+    # The place is found from the size as it was asked for, before it was rounded: so FFmpeg does.
     names["x"] = params.x.evaluate({**names, "y": 0.0})
     y = params.y.evaluate(names)
     left = min(max(round(names["x"]), 0), source.width - w)

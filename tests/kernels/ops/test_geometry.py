@@ -79,6 +79,24 @@ def test_odd_sizes(chain: str, size: tuple[int, int], make_frame: FrameMaker, ru
     assert all(np.array_equal(a, expected(b)) for a, b in zip(out.planes, frame.planes, strict=True))
 
 
+@pytest.mark.parametrize("chain", ["crop=iw/2:ih/2:exact=1", "crop=iw/2:ih/3", "crop=iw-3:ih-1:exact=1", "vflip,hflip"])
+@pytest.mark.parametrize("name", ["yuv420p", "yuv422p", "yuv410p", "yuv411p", "yuv440p"])
+def test_odd_sizes_equal_ffmpeg(
+    chain: str, name: str, make_frame: FrameMaker, run_chain: ChainRunner, ffmpeg_chain: FFmpegChain
+) -> None:
+    frame = make_frame(name, 61, 37)
+    ours = run_chain(chain, frame)
+    assert all(map(np.array_equal, ours.planes, ffmpeg_chain(f"setsar=1,{chain}", frame, ours.format)))
+
+
+def test_pad_keeps_the_last_column_of_an_odd_picture(make_frame: FrameMaker, run_chain: ChainRunner) -> None:
+    """FFmpeg's filter paints over it."""
+    frame = make_frame("yuv420p", 61, 37)
+    out = run_chain("pad=80:60:4:4", frame)
+    assert np.array_equal(out.planes[0][4:41, 4:65], frame.planes[0])
+    assert all(np.array_equal(a[2:21, 2:33], b) for a, b in zip(out.planes[1:], frame.planes[1:], strict=True))
+
+
 def test_four_quarter_turns_are_none(make_frame: FrameMaker, run_chain: ChainRunner) -> None:
     frame = make_frame("yuv422p10", 37, 22)
     out = run_chain(",".join(["transpose=clock"] * 4), frame)
