@@ -198,7 +198,8 @@ def output(
     `resume` says what is written, so that nothing else has the same text: an output in a bucket that failed or was
     killed is then kept, and the next one with the same text sends only what is missing or differs.
     """
-    from storage.uri import LocalUri
+    from storage.errors import UriError
+    from storage.uri import LocalUri, ObjectUri
 
     uri = _uri(location)
     if isinstance(uri, LocalUri):
@@ -208,6 +209,8 @@ def output(
     from storage.outputs import ObjectOutput
     from storage.place import place_of
 
+    if isinstance(uri, ObjectUri) and uri.folder:
+        raise UriError(f"{uri} is a folder; give the output a name")
     place = place_of(uri, credentials=credentials)
     return ObjectOutput(place, overwrite=overwrite, head_bytes=head_bytes, resume=resume)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storage.errors import UnsupportedError
+from storage.errors import Failure, MissingError, UnsupportedError
 from storage.uri import LocalUri, ObjectUri, Uri, WebUri, parse
 
 if TYPE_CHECKING:
@@ -72,4 +72,7 @@ def source_of(
         store = WebStore(retrier=retrier)
         return Source(store, store.head(uri.url, version=version))
     place = place_of(uri, credentials=credentials, retrier=retrier)
+    if not place.key:
+        failure = Failure(status=404, message="it is a folder, and one file was asked for")
+        raise MissingError(f"looking at {uri}", failure)
     return Source(place.store, place.store.head(place.key, version=version))

@@ -130,6 +130,11 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         storage.stat("b2://bucket/key")
     with pytest.raises(UriError, match="ftp"):
         storage.stat("ftp://host/key")
+    for folder in ("b2://bucket", "b2://bucket/folder/"):
+        with pytest.raises(UriError, match="give the output a name"):
+            storage.output(folder)
+    with pytest.raises(MissingError, match="it is a folder"):
+        storage.stat(tmp_path)
     with pytest.raises(UnsupportedError):
         storage.presign(tmp_path / "clip")
     with pytest.raises(StorageError):
