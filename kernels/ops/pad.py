@@ -86,16 +86,14 @@ def geometry(params: Pad, source: VideoFormat) -> tuple[int, int, int, int]:
     pixel = source.pixel_format
     names = picture_names(source)
     width, height = _canvas(params, source, names)
+    aspect = params.aspect.evaluate(names) / float(source.sample_aspect_ratio)
+    if aspect > 0 and min(width, height) > 0:
+        width, height = (round(height * aspect), height) if width < height * aspect else (width, round(width / aspect))
     if min(width, height) < 0 or max(width, height) > MAX_SIDE:
         raise FormatError(
             f"pad: a canvas of {width:g}x{height:g} is impossible: each side must be 1 to {MAX_SIDE} pixels"
         )
-    aspect = params.aspect.evaluate(names)
-    if aspect > 0:
-        aspect /= float(source.sample_aspect_ratio)
-        width, height = (height * aspect, height) if width < height * aspect else (width, width / aspect)
-    w = _align(width or source.width, pixel.log2_chroma_w)
-    h = _align(height or source.height, pixel.log2_chroma_h)
+    w, h = _align(width, pixel.log2_chroma_w), _align(height, pixel.log2_chroma_h)
     names |= {"ow": w, "out_w": w, "oh": h, "out_h": h}
     x = params.x.evaluate({**names, "x": 0.0, "y": 0.0})
     y = params.y.evaluate({**names, "x": x, "y": 0.0})
@@ -108,14 +106,13 @@ def geometry(params: Pad, source: VideoFormat) -> tuple[int, int, int, int]:
 
 
 def _canvas(params: Pad, source: VideoFormat, names: dict[str, float]) -> tuple[float, float]:
-    """Width and height, either of which may refer to the other."""
+    """Width and height, either of which may refer to the other; 0 stands for the picture's own."""
     names |= {"ow": source.width, "out_w": source.width, "oh": source.height, "out_h": source.height}
-    width = params.width.evaluate(names)
-    names |= {"ow": width or source.width, "out_w": width or source.width}
-    height = params.height.evaluate(names)
-    names |= {"oh": height or source.height, "out_h": height or source.height}
-    width = params.width.evaluate(names)
-    return width, height
+    width = params.width.evaluate(names) or source.width
+    names |= {"ow": width, "out_w": width}
+    height = params.height.evaluate(names) or source.height
+    names |= {"oh": height, "out_h": height}
+    return params.width.evaluate(names) or source.width, height
 
 
 def _align(value: float, log2: int) -> int:

@@ -38,6 +38,8 @@ CHAINS = [
     "pad=iw+7:ih+9:3:5",
     "pad=0:60:-1:-1",
     "pad=aspect=16/9",
+    "pad=100:aspect=1.73",
+    "pad=0:0:aspect=0.5",
     "pad=ih*2:ow/2+20:(ow-iw)/2:(oh-ih)/2",
 ]
 
@@ -134,6 +136,7 @@ def test_wrong_colours_are_refused(text: str) -> None:
         ("crop=w=foo", "unknown name 'foo'"),
         ("pad=10:10", "smaller than the 64x40 picture"),
         ("pad=-5:60", "impossible"),
+        ("pad=aspect=1e300", "a canvas of 4e[+]301x40 is impossible"),
         ("pad=99999:60", "each side must be 1 to 32768"),
     ],
 )
