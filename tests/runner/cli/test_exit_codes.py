@@ -8,7 +8,7 @@ import pytest
 
 from kernels import errors as kernels
 from runner.cli.exit_codes import ExitCode, exit_code
-from runner.errors import Interrupted, RunnerError, UsageError
+from runner.errors import Interrupted, MissingInputError, RunnerError, UsageError
 from storage import errors as storage
 
 
@@ -21,6 +21,11 @@ from storage import errors as storage
         (kernels.ContainerError("x"), 2),
         (kernels.EncodeSettingsError("x"), 2),
         (storage.SameFileError("x"), 2),
+        (storage.UriError("x"), 2),
+        (MissingInputError("x"), 3),
+        (storage.MissingError("x", storage.Failure(status=404)), 4),
+        (storage.AccessError("x", storage.Failure(status=403)), 4),
+        (storage.CredentialsError("x"), 4),
         (kernels.InputError("x"), 3),
         (kernels.OutputError("x"), 4),
         (storage.OutputExistsError("x"), 4),

@@ -25,6 +25,8 @@ OF_TYPER: Final = {"pydantic"}
         (["--version"], set()),
         (["run", "--help"], OF_TYPER),
         (["plan", "-h"], OF_TYPER),
+        (["cp", "--help"], OF_TYPER),
+        (["gc", "--help"], OF_TYPER),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

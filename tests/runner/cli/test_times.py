@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from runner.cli.times import parse_time
+from runner.cli.times import parse_age, parse_time
 from runner.errors import UsageError
 
 
@@ -38,3 +38,17 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 def test_no_time_stays_none() -> None:
     assert parse_time(None, option="--start") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ("90", 90), ("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800), ("2w", 1_209_600)],
+)
+def test_ages(text: str, seconds: int) -> None:
+    assert parse_age(text, option="--older-than") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5h", "1y", "d", "1h30m", "9999999999"])
+def test_what_is_no_age_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--older-than .*not a length of time"):
+        parse_age(text, option="--older-than")
