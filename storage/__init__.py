@@ -83,7 +83,7 @@ def copy(
     called from other threads, one at a time. Raises `OutputExistsError` when the target is there and `overwrite`
     is false, `SameFileError` when source and target are one.
     """
-    from storage.journal import journal_path
+    from storage.journal import usable_journal
     from storage.place import place_of, source_of
     from storage.transfer import check_target, copy_object, target_of
 
@@ -94,7 +94,7 @@ def copy(
     check_target(found, place, overwrite=overwrite)
     journal = None
     if resume:
-        journal = journal_path(found.store.identify(found.info.key), place.store.identify(place.key))
+        journal = usable_journal(found.store.identify(found.info.key), place.store.identify(place.key))
     return copy_object(found, place, journal=journal, overwrite=overwrite, on_progress=on_progress)
 
 

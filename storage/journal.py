@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import threading
 from contextlib import suppress
@@ -19,6 +20,8 @@ from storage.errors import JournalError
 if TYPE_CHECKING:
     from types import TracebackType
 
+log = logging.getLogger(__name__)
+
 
 def journal_path(source: str, target: str) -> Path:
     """Where the transfer from `source` to `target` is recorded: $XDG_STATE_HOME/framehaul, or ~/.local/state/..."""
@@ -26,6 +29,20 @@ def journal_path(source: str, target: str) -> Path:
     folder = Path(base) if base else Path.home() / ".local" / "state"
     name = hashlib.sha256(f"{source}\n{target}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return folder / "framehaul" / "transfers" / f"{name}.jsonl"
+
+
+def usable_journal(source: str, target: str) -> Path | None:
+    """`journal_path`, or None where no file can be made there: a copy is worth more than its record."""
+    path = journal_path(source, target)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        usable = False
+    else:
+        usable = os.access(path.parent, os.W_OK)
+    if not usable:
+        log.warning("%s takes no file: this transfer cannot be resumed", path.parent)
+    return path if usable else None
 
 
 def machine_run() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from storage.errors import MissingError, OutputExistsError
-from storage.journal import journal_path
+from storage.journal import usable_journal
 from storage.sender import Resuming
 from storage.transfer import content_type_of
 from storage.writer import ObjectWriter
@@ -74,8 +74,8 @@ class ObjectOutput:
         if self._resume is None:
             return None
         store = self._place.store
-        journal = journal_path(self._resume, store.identify(self._place.key))
-        return Resuming(store=store, journal=journal, what=self._resume)
+        journal = usable_journal(self._resume, store.identify(self._place.key))
+        return None if journal is None else Resuming(store=store, journal=journal, what=self._resume)
 
     def _check(self, name: str) -> None:
         try:

@@ -273,6 +273,13 @@ def test_two_processes_do_not_make_one_transfer(tmp_path: Path, big: Path, remot
         copy_object(source(big), Place(remote, "clip"), journal=tmp_path / "journal")
 
 
+def test_a_copy_needs_no_record(url: str, big: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "a file"))
+    storage.upload(big, f"{url}/clip")
+    assert storage.stat(f"{url}/clip").size_bytes == SIZE
+
+
 def test_a_journal_survives_being_cut(tmp_path: Path) -> None:
     path = tmp_path / "folder/journal"
     with Journal(path, {"what": 1}) as record:
