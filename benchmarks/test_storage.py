@@ -30,7 +30,7 @@ from storage.writer import ObjectWriter
 from tests.storage.server import REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from benchmarks.conftest import Bench
@@ -113,7 +113,7 @@ def rate(seconds: float) -> float:
     return round(OBJECT_BYTES / MB / seconds, 1)
 
 
-def compare(bench: Bench, name: str, ours: Callable[[], object], peers: dict[str, Callable[[], object]]) -> None:
+def compare(bench: Bench, name: str, ours: Callable[[], object], peers: Mapping[str, Callable[[], object]]) -> None:
     bench.compare(
         name,
         ours,

@@ -197,6 +197,8 @@ def _run_into(output: Output, job: Callable[..., Result], *, quiet: bool) -> Res
 
 def container_name(target: Uri) -> str:
     """The container that the ending of `target` asks for, in lower case; `process` knows which there are."""
+    if getattr(target, "folder", False):
+        raise UsageError(f"{target} is a folder; give the name of a file in it")
     name = target.suffix.removeprefix(".").lower()
     if not name:
         raise UsageError(f"{target} has no ending to tell the container by; name it .mp4, .mov, .mkv or .webm")
