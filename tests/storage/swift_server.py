@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -187,8 +188,9 @@ def main() -> None:
     children = start_servers(etc)
 
     def stop(*_: object) -> None:
-        for child in children:
-            os.kill(child, signal.SIGTERM)
+        for child in children:  # asked politely, they wait for every idle connection to close
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         os._exit(0)
 
     signal.signal(signal.SIGTERM, stop)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -15,6 +14,7 @@ from storage.errors import ChangedError, GaveUpError, MissingError, StorageError
 from storage.http import Web, WebStore
 from storage.reader import ObjectReader
 from storage.retry import Retrier
+from tests.storage.native_api import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,9 +79,8 @@ class Liar:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.server = LoopbackServer(Handler)
+        self.url = self.server.url
 
     def next_lie(self) -> str:
         if self.truths:
@@ -96,10 +95,9 @@ class Liar:
 @pytest.fixture
 def liar() -> Iterator[Liar]:
     running = Liar()
-    threading.Thread(target=running.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    running.server.start()
     yield running
-    running.server.shutdown()
-    running.server.server_close()
+    running.server.stop()
 
 
 def opened(liar: Liar, kind: str) -> ObjectReader:
