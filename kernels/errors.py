@@ -16,10 +16,13 @@ Messages are one line: what was given, what is allowed, what to do. `ChainError`
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+LISTED_NAMES: Final = 40
+"""Most names that an error lists: every pixel format, but not every named colour."""
 
 
 class KernelsError(Exception):
@@ -73,7 +76,9 @@ class StoppedError(KernelsError, RuntimeError):
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:
-    """'; did you mean X?' for the allowed name closest to `given`, or the sorted list when none is close."""
+    """'; did you mean X?' for the allowed name closest to `given`; when none is close, all of them if they are few."""
     names = sorted(allowed)
     close = get_close_matches(given, names, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(names)}"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; allowed: {', '.join(names)}" if len(names) <= LISTED_NAMES else ""

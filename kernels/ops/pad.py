@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from kernels.errors import FormatError, nearest
 from kernels.expression import picture_names
 from kernels.frame import MAX_SIDE, VideoFormat
 from kernels.jit import njit
+from kernels.named_colors import NAMED_COLORS
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
 from kernels.pixel_format import pixel_format
@@ -22,36 +23,16 @@ if TYPE_CHECKING:
     from kernels.frame import Plane
     from kernels.operation import PlaneFormat, RowsKernel
 
-# The sixteen colours of HTML 4.01 section 6.5, as 0xRRGGBB.
-_COLORS: Final = {
-    "black": 0x000000,
-    "silver": 0xC0C0C0,
-    "gray": 0x808080,
-    "white": 0xFFFFFF,
-    "maroon": 0x800000,
-    "red": 0xFF0000,
-    "purple": 0x800080,
-    "fuchsia": 0xFF00FF,
-    "green": 0x008000,
-    "lime": 0x00FF00,
-    "olive": 0x808000,
-    "yellow": 0xFFFF00,
-    "navy": 0x000080,
-    "blue": 0x0000FF,
-    "teal": 0x008080,
-    "aqua": 0x00FFFF,
-}
-
 
 def rgb_of(text: str) -> int:
     """0xRRGGBB of a colour name or number. Raises `FormatError`."""
     name = text.lower()
-    if name in _COLORS:
-        return _COLORS[name]
+    if name in NAMED_COLORS:
+        return NAMED_COLORS[name]
     digits = name.removeprefix("#").removeprefix("0x")
-    if len(digits) == 6 and digits != name and all(c in "0123456789abcdef" for c in digits):
+    if len(digits) == 6 and all(c in "0123456789abcdef" for c in digits):
         return int(digits, 16)
-    raise FormatError(f"color={text}: a name, #RRGGBB or 0xRRGGBB{nearest(name, _COLORS)}")
+    raise FormatError(f"color={text}: a name, #RRGGBB or 0xRRGGBB{nearest(name, NAMED_COLORS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
