@@ -235,7 +235,7 @@ class _Job:
         matrix = display_matrix(first.side_data)
         if matrix is not None and not self.autorotate:
             stream.set_display_matrix(matrix)
-        muxer.set_video(stream)
+        muxer.set_video(stream, plan.target.sample_aspect_ratio)
         return encoder
 
     def _chapters(self) -> list[Any]:

@@ -12,6 +12,7 @@ import av
 
 from kernels.errors import InputError, OutputError
 from kernels.io.containers import container_of
+from kernels.io.display_size import ANNOUNCED, DisplaySize
 from kernels.io.sink import HeadSink
 from kernels.io.tags import file_tags, needs_key_table
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from av import Packet
     from av.container import OutputContainer
     from av.stream import Stream
+    from av.video.stream import VideoStream
 
 BUFFER_BYTES: Final = 1 << 20
 MAX_INTERLEAVE_US: Final = 4_000_000
@@ -110,9 +112,16 @@ class Muxer:
             options["fflags"] = "+bitexact"  # else every file gets a random segment UID: no two runs were equal
         return options
 
-    def set_video(self, stream: Stream) -> None:
-        """Which of the added streams `write_video` writes."""
+    def set_video(self, stream: VideoStream, sample_aspect_ratio: Fraction) -> None:
+        """Which of the added streams `write_video` writes, and the shape of its pixels."""
         self._video = stream
+        if not self.rules.is_mp4 and "stereo_mode" not in {key.lower() for key in stream.metadata}:
+            stream.metadata.update(ANNOUNCED)
+            self._sink.edit = DisplaySize(
+                width=stream.codec_context.width,
+                height=stream.codec_context.height,
+                sample_aspect_ratio=sample_aspect_ratio,
+            )
 
     def start(self) -> None:
         """Open everything and write the header."""

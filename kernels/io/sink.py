@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from kernels.errors import OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer
 
 BOX_HEADER_BYTES: Final = 8
@@ -35,6 +37,8 @@ class HeadSink:
         self._held: list[tuple[int, bytes]] = []
         self._is_change = False
         self.closed = False
+        self.edit: Callable[[bytes], bytes] | None = None
+        """Applied to the first bytes and to all held changes; gives back as many bytes as it gets."""
 
     @property
     def bytes_written(self) -> int:
@@ -45,6 +49,8 @@ class HeadSink:
         if self.closed:
             return len(view)  # a cancelled job: what the muxer still flushes is of no use
         self._is_change = self._is_change or self._position < self._end
+        if self.edit is not None and (self._is_change or not self._position):
+            view = self.edit(view)
         if self._is_change:
             self._held.append((self._position, view))  # all of it, past the end too: an index may outgrow the file
         else:
