@@ -205,7 +205,7 @@ class SoftwareDecoder:
         """Take the format of the first frame as that of the stream."""
         self._shape = shape
         self._layout = layout_of(frame.format.name)
-        if self._layout.drops_alpha:
+        if self._layout.drops_alpha or self._source.has_hidden_alpha:
             self._lost["transparency (the alpha plane)"] = None
         aspect = self._source.video.sample_aspect_ratio
         self._format = VideoFormat(

@@ -132,6 +132,11 @@ class Source:
     def has_dolby_vision(self) -> bool:
         return "DOVI configuration" in self._description
 
+    @property
+    def has_hidden_alpha(self) -> bool:
+        """Whether transparency stands beside the frames, as in WebM, where no decoder used here looks."""
+        return any(key.lower() == "alpha_mode" and value == "1" for key, value in self.video.metadata.items())
+
     def _open_path(self, path: str) -> _File:
         try:
             self._owned = _File(path)

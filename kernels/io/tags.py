@@ -20,6 +20,7 @@ _OWN: Final = frozenset(
         "duration",
         "handler_name",
         "vendor_id",
+        "alpha_mode",
         "number_of_frames",
         "number_of_bytes",
         "bps",
@@ -29,15 +30,28 @@ _OWN: Final = frozenset(
 )
 # Track names that muxers write when nobody gave one.
 _DEFAULT_HANDLERS: Final = re.compile(r"handler|mainconcept|^\W*$|^(sound|video|stereo|mono|surround)$", re.IGNORECASE)
-# What QuickTime's old numbers stand for has the bibliographic codes of ISO 639-2; Swedish is the odd one.
+# QuickTime numbers its languages; libav names each by one of its two codes of ISO 639-2, and knows only that one.
 _QUICKTIME_LANGUAGES: Final = {
     "deu": "ger",
-    "fra": "fre",
+    "fre": "fra",
     "nld": "dut",
     "ell": "gre",
     "isl": "ice",
     "zho": "chi",
     "swe": "sve",
+    "cze": "ces",
+    "slo": "slk",
+    "rum": "ron",
+    "mkd": "mac",
+    "hye": "arm",
+    "kat": "geo",
+    "bod": "tib",
+    "eus": "baq",
+    "msa": "may",
+    "cym": "wel",
+    "fas": "per",
+    "sqi": "alb",
+    "mya": "bur",
 }
 # Keys that MP4 has boxes of its own for (iTunes metadata); others need the key table of QuickTime.
 _MP4_KEYS: Final = frozenset(

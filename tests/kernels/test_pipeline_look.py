@@ -10,6 +10,7 @@ import av
 import pytest
 
 from kernels.color import ChromaLocation
+from kernels.errors import ContainerError
 from kernels.io.encode import EncodeSettings
 from kernels.io.info import probe
 from tests.kernels.io.clips import (
@@ -38,6 +39,33 @@ def test_colour_tags_and_aspect_are_kept(color: dict[str, int], container: str) 
         assert {name: int(getattr(frame, name)) for name in color} == color
         assert {name: int(getattr(stream.codec_context, name)) for name in color} == color
         assert stream.sample_aspect_ratio == Fraction(16, 11)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "webm"])
+@pytest.mark.parametrize("codec", ["vp9", "av1", "ffv1"])
+@pytest.mark.parametrize("aspect", [Fraction(64, 45), Fraction(1), Fraction(4999, 5003)], ids=str)
+def test_aspect_is_kept_where_the_codec_has_no_place_for_it(codec: str, container: str, aspect: Fraction) -> None:
+    if (container, codec) == ("webm", "ffv1"):
+        with pytest.raises(ContainerError, match="not ffv1"):
+            run(make(Clip()), container, encode=EncodeSettings(codec=codec))
+        return
+    preset = {"vp9": "8", "av1": "13"}.get(codec)
+    data = make(Clip(sample_aspect_ratio=aspect, size=(96, 80), frames=2))
+    out, _ = run(data, container, encode=EncodeSettings(codec=codec, preset=preset))
+    with av.open(io.BytesIO(out)) as opened:
+        stream = opened.streams.video[0]
+        assert stream.sample_aspect_ratio == pytest.approx(aspect, rel=1e-2 if aspect.numerator > 99 else 0)
+        assert (stream.width, stream.height) == (96, 80)
+        assert "stereo_mode" not in stream.metadata
+        assert sum(1 for _ in opened.decode(stream)) == 2
+
+
+def test_transparency_beside_the_frames_is_named() -> None:
+    data = make(Clip(container="webm", codec="libvpx-vp9", options={"deadline": "realtime"}, pixel_format="yuva420p"))
+    out, result = run(data, "mkv", encode=LOSSLESS)
+    assert any("transparency" in warning for warning in result.warnings)
+    with av.open(io.BytesIO(out)) as opened:
+        assert "alpha_mode" not in {key.lower() for key in opened.streams.video[0].metadata}
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])

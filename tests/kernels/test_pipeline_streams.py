@@ -218,6 +218,14 @@ def test_tags_of_any_name_are_kept(container: str) -> None:
         assert opened.streams.audio[0].language in ("deu", "ger")
 
 
+@pytest.mark.parametrize("language", ["deu", "fra", "fre", "ell", "zho", "fas", "ron", "rum"])
+def test_languages_survive_quicktime_under_one_of_their_codes(language: str) -> None:
+    codes = [{"deu", "ger"}, {"fra", "fre"}, {"ell", "gre"}, {"zho", "chi"}, {"fas", "per"}, {"ron", "rum"}]
+    out, _ = run(make(Clip(container="mkv", sounds=(Sound(language=language),))), "mov")
+    with av.open(io.BytesIO(out)) as opened:
+        assert any({language, opened.streams.audio[0].language} <= both for both in codes)
+
+
 def test_other_video_streams_are_copied_and_the_largest_is_processed() -> None:
     small, large = (of_kind(make(Clip(size=size)), "video")[0] for size in ((64, 48), (96, 64)))
     target = io.BytesIO()
