@@ -13,7 +13,7 @@ from runner.media import missing_input
 from runner.selection import select
 from storage.errors import MissingError, OutputExistsError, OutputFolderError, SameFileError
 from storage.folder import FolderStore
-from storage.journal import journal_path
+from storage.journal import usable_journal
 from storage.local import check_distinct
 from storage.parts import PART_BYTES
 from storage.pieces import do_all
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from runner.uploads import OpenUploads
     from storage.store import ObjectInfo
 
 SMALL_AT_A_TIME: Final = 6
@@ -52,6 +53,12 @@ class Copy:
         if old is None or old.size_bytes != new.size_bytes:
             return False
         return old.modified is None or new.modified is None or old.modified >= new.modified
+
+    def journal(self) -> Path | None:
+        """Where the copy notes what it has done; None where nothing can be noted."""
+        return usable_journal(
+            self.source.store.identify(self.source.info.key), self.target.store.identify(self.target.key)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +106,15 @@ def copy_all(
     copies: Sequence[Copy],
     *,
     overwrite: bool,
-    resume: bool,
+    uploads: OpenUploads | None,
     stop: threading.Event,
     on_progress: Callable[[Amount], object],
 ) -> list[ObjectInfo]:
-    """Copy them; what each target then is. Several small ones run at a time. Raises the first error."""
+    """Copy them; what each target then is. Several small ones run at a time. Raises the first error.
+
+    With `uploads`, which knows those under way, nothing of a copy that fails is kept. Without, the next copy of the
+    same object goes on with what is there.
+    """
     gauge = _Gauge(sum(copy.source.info.size_bytes for copy in copies), on_progress, stop)
     results: dict[int, ObjectInfo] = {}
 
@@ -114,8 +125,8 @@ def copy_all(
             _make_parents(copy.target.store.root / copy.target.key)
         results[number] = copy_object(
             copy.source,
-            copy.target,
-            journal=journal_path(copy.source_name, copy.target_name) if resume else None,
+            uploads.watch(copy.target) if uploads is not None else copy.target,
+            journal=copy.journal() if uploads is None else None,
             overwrite=overwrite,
             on_progress=gauge.part(number),
         )
@@ -230,7 +241,7 @@ def _check_different(copy: Copy) -> None:
     first, second = copy.source, copy.target
     if isinstance(first.store, FolderStore) and isinstance(second.store, FolderStore):
         check_distinct(first.store.root / first.info.key, second.store.root / second.key)
-    elif first.info.key == second.key and first.store == second.store:
+    elif first.store.identify(first.info.key) == second.store.identify(second.key):
         raise SameFileError(f"{copy.source_name} is both source and target; give the target another name")
 
 

@@ -70,7 +70,7 @@ def check_different(source: Uri, target: Uri) -> None:
         from storage.place import place_of
 
         first, second = place_of(source), place_of(target)
-        if first.key == second.key and first.store == second.store:
+        if first.store.identify(first.key) == second.store.identify(second.key):
             raise SameFileError(f"{source} and {target} are the same object; give the output another name")
 
 

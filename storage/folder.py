@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 UPLOADS: Final = ".framehaul-uploads"
 COPY_BYTES: Final = 1 << 20
-_UNFINISHED: Final = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+UNFINISHED: Final = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 """Names of files that an output has while it is written."""
 
 
@@ -178,7 +178,7 @@ class FolderStore:
         parts = key.split("/")
         if "\0" in key or any(part in {"", ".", ".."} for part in parts):
             raise KeyNameError(f"{key!r} cannot be a file's name: empty, . and .. are no names; choose another key")
-        if parts[0] == UPLOADS or _UNFINISHED.fullmatch(parts[-1]):
+        if parts[0] == UPLOADS or UNFINISHED.fullmatch(parts[-1]):
             raise KeyNameError(f"{key!r} is kept for unfinished files; choose another key")
         if any(len(os.fsencode(part)) > NAME_MAX_BYTES for part in parts):
             raise KeyNameError(f"{key[:40]!r}... is too long for a file's name; at most {NAME_MAX_BYTES} bytes")
@@ -213,7 +213,7 @@ class FolderStore:
                 names.remove(UPLOADS)
             for name in files:
                 key = (Path(folder) / name).relative_to(self.root).as_posix()
-                if key.startswith(prefix) and not _UNFINISHED.fullmatch(name):
+                if key.startswith(prefix) and not UNFINISHED.fullmatch(name):
                     yield key
 
     def _upload(self, key: str, upload: str, doing: str) -> Path:

@@ -66,7 +66,9 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def runner(
     *,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from (works anywhere).")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error came from, and what is tried again (works anywhere).")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
@@ -95,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     if arguments is None and not (debug or sys.warnoptions):
         warnings.simplefilter("ignore")  # those of libraries are for developers; ours are printed as lines
+    if arguments is None and debug:
+        _log_storage()
     _print_any_name()
     held: list[BaseException] = []
     code = _run([word for word in given if word != "--debug"] or ["--help"], held, debug=debug)
@@ -141,6 +145,14 @@ def _flush(*, debug: bool) -> int:
         # A closed pipe is a reader that has seen enough.
         return ExitCode.DONE if isinstance(error, BrokenPipeError) else _report(error, debug=debug)
     return ExitCode.DONE
+
+
+def _log_storage() -> None:
+    """With --debug, say what is tried again and why."""
+    import logging
+
+    logging.basicConfig(format="%(name)s: %(message)s")
+    logging.getLogger("storage").setLevel(logging.INFO)
 
 
 def _print_any_name() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runner.cli.output import one_line, print_json, size_text
-from runner.errors import Interrupted, UsageError
+from runner.errors import UsageError
 
 if TYPE_CHECKING:
     import threading
@@ -23,7 +23,7 @@ def cp(
     *,
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", path_type=str, help="Files, objects or web pages; with -r also folders."),
+        typer.Argument(metavar="SOURCE", path_type=str, help="Files, objects or web pages; with -r also folders."),
     ],
     target: Annotated[
         str, typer.Argument(metavar="TARGET", path_type=str, help="A name, or a folder or prefix with / at its end.")
@@ -85,37 +85,30 @@ def cp(
 
 
 def _run(copies: Sequence[Copy], *, overwrite: bool, resume: bool, quiet: bool) -> list[ObjectInfo]:
-    import threading
-
     from runner.cli.interrupt import run_interruptibly
     from runner.cli.progress import progress_display
     from runner.copying import copy_all
     from runner.media import INTERRUPTED_S
+    from runner.uploads import OpenUploads
 
-    ended = threading.Event()
+    uploads = None if resume else OpenUploads()
     with progress_display(quiet=quiet) as display:
 
         def work(stop: threading.Event) -> list[ObjectInfo]:
-            try:
-                return copy_all(
-                    copies,
-                    overwrite=overwrite,
-                    resume=resume,
-                    stop=stop,
-                    on_progress=lambda amount: display.show_line(progress_line(amount)),
-                )
-            finally:
-                ended.set()
+            return copy_all(
+                copies,
+                overwrite=overwrite,
+                uploads=uploads,
+                stop=stop,
+                on_progress=lambda amount: display.show_line(progress_line(amount)),
+            )
 
         def discard() -> None:
-            ended.wait(INTERRUPTED_S)  # what is not to be resumed is being dropped
+            if uploads is not None:
+                uploads.abort(INTERRUPTED_S)
             display.close()
 
-        try:
-            done: list[ObjectInfo] = run_interruptibly(work, discard=discard)
-        except Interrupted:
-            display.close()
-            raise
+        done: list[ObjectInfo] = run_interruptibly(work, discard=discard)
     return done
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -54,8 +56,6 @@ def gc(
       runner gc b2://bucket --only uploads --older-than 1d --delete
       runner gc b2://bucket/tests/ --only versions --older-than 0 --delete
     """
-    from datetime import timedelta
-
     from runner.cli.interrupt import run_interruptibly
     from runner.cli.times import parse_age
     from runner.selection import select
@@ -75,15 +75,35 @@ def gc(
         _print(litter, found, delete=delete)
 
 
-def _find(found: Selection, kinds: set[What], age: Any) -> Iterator[Litter]:
+def _find(found: Selection, kinds: set[What], age: timedelta) -> Iterator[Litter]:
     from storage.sweep import find_folders, find_uploads, find_versions
 
     if What.UPLOADS in kinds:
         yield from (one for one in find_uploads(found.store, found.prefix, older_than=age) if found.accepts(one.key))
+        yield from _unfinished_files(found, age)
     if What.VERSIONS in kinds:
         yield from (one for one in find_versions(found.store, found.prefix, older_than=age) if found.accepts(one.key))
     if What.RUNS in kinds:
         yield from find_folders(found.store, _runs_folder(found), older_than=age)
+
+
+def _unfinished_files(found: Selection, age: timedelta) -> Iterator[Litter]:
+    """What outputs and copies that were killed left on this machine."""
+    import os
+    from datetime import UTC, datetime
+
+    from storage.folder import UNFINISHED, FolderStore
+    from storage.sweep import Litter, LitterKind
+
+    if not isinstance(found.store, FolderStore):
+        return
+    for folder, _, names in os.walk(found.store.root / found.prefix):
+        for path in (Path(folder) / name for name in names if UNFINISHED.fullmatch(name)):
+            facts = path.stat()
+            since = datetime.fromtimestamp(facts.st_mtime, UTC)
+            if datetime.now(UTC) - since >= age:
+                key = path.relative_to(found.store.root).as_posix()
+                yield Litter(kind=LitterKind.UPLOAD, key=key, id=None, since=since, size_bytes=facts.st_size)
 
 
 def _runs_folder(found: Selection) -> str:
@@ -94,12 +114,16 @@ def _runs_folder(found: Selection) -> str:
 def _remove(found: Selection, litter: Sequence[Litter], stop: threading.Event) -> None:
     from runner.errors import Interrupted
     from storage.pieces import do_all
-    from storage.sweep import remove
+    from storage.sweep import LitterKind, remove
 
     def work(number: int) -> None:
         if stop.is_set():
             raise Interrupted
-        remove(found.store, litter[number])
+        one = litter[number]
+        if one.kind is LitterKind.UPLOAD and one.id is None:
+            Path(found.locate(one.key)).unlink(missing_ok=True)
+        else:
+            remove(found.store, one)
 
     do_all(range(len(litter)), work, most=8)
 

@@ -33,7 +33,7 @@ def rm(
     *,
     locations: Annotated[
         list[str],
-        typer.Argument(metavar="LOCATION...", path_type=str, help="Objects or files; with -r also folders."),
+        typer.Argument(metavar="LOCATION", path_type=str, help="Objects or files; with -r also folders."),
     ],
     recursive: Annotated[
         bool, typer.Option("-r", "--recursive", help="Delete all of a folder, or all that matches a pattern.")

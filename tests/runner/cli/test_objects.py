@@ -276,3 +276,15 @@ def test_a_listing_of_many_pages(inside: Runner, account: str, remote: B2Store) 
     rows = listed(inside, f"{account}/n/")
     assert [row["key"] for row in rows] == [f"n/{n:04d}" for n in range(1100)]
     assert len(listed(inside, f"{account}/n/*99")) == 11
+
+
+def test_gc_of_a_folder_finds_what_killed_jobs_left(inside: Runner, tmp_path: Path) -> None:
+    left = tmp_path / "clips" / ".out.mkv.0123abcd.part"
+    left.parent.mkdir()
+    left.write_bytes(b"123")
+    (tmp_path / "clips" / "out.mkv").write_bytes(b"whole")
+    assert inside("gc", tmp_path).out == "nothing to remove\n"
+    told = json.loads(inside("gc", tmp_path, "--older-than", "0", "--json").out)
+    assert [(one["location"], one["size_bytes"]) for one in told["found"]] == [(str(left), 3)]
+    assert inside("gc", tmp_path / "clips", "--older-than", "0", "--delete").code == 0
+    assert [path.name for path in left.parent.iterdir()] == ["out.mkv"]

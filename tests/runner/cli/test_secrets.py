@@ -113,3 +113,15 @@ def test_a_wrong_key_is_exit_4(inside: Runner, account: str, monkeypatch: pytest
         assert ended.code == 4
         assert "check the key" in ended.err
         assert ended.err.count("\n") == 1
+
+
+def test_debug_says_what_is_tried_again(
+    spawn: Runner, account: str, remote: B2Store, server: Server, tmp_path: Path
+) -> None:
+    remote.put("a", b"12345")
+    for options, told in (((), False), (("--debug",), True)):
+        server.break_next({"op": "GetObject", "reset": 1})
+        ended = spawn("cp", f"{account}/a", tmp_path / f"a{told}", *options)
+        assert ended.code == 0
+        assert ("try 2 follows" in ended.err) == told
+        assert signatures(ended.err) == []
