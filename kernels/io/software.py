@@ -37,6 +37,8 @@ LOST_SIDE_DATA: Final = {
     "ICC_PROFILE": "an ICC profile",
     "FILM_GRAIN_PARAMS": "film grain parameters",
 }
+MAX_UNTIMED_FRAMES: Final = 8
+"""Frames without a time at the start of a file that wait for the first one that has one."""
 SIDE_DATA_FRAMES: Final = frozenset({0, 1, 12, 48})
 """Frames whose side data is looked at; captions may begin a little late. Not more: PyAV ties a frame and its side
 data into a cycle, which keeps the whole picture in memory until the garbage collector comes by."""
@@ -68,6 +70,7 @@ class SoftwareDecoder:
         self._layout: Layout | None = None
         self._shape: tuple[int, int, str] | None = None
         self._last_pts: int | None = None
+        self._untimed: list[VideoFrame] = []
         self._side_data: dict[str, bytes] = {}
         self._lost: dict[str, None] = {}
         self._repaired = 0
@@ -140,15 +143,14 @@ class SoftwareDecoder:
         try:
             frames = self._source.video.codec_context.decode(packet)
         except av.EOFError:
-            return
+            self._log.take()  # nothing is left in the decoder, so nothing is lost
         except av.FFmpegError as error:
             problem = f"cannot be decoded: {error.strerror}"
         if self._log.take() or any(frame.is_corrupt for frame in frames):
             problem = problem or "is damaged"
         if problem and (packet is None or packet.pts is None or not self._span.is_before(self._time_s(packet.pts))):
             self._damage(problem)
-        for frame in frames:
-            pts = self._next_pts(frame)
+        for frame, pts in self._timed(frames, is_last=packet is None):
             if self._span.is_after(self._time_s(pts)):
                 self._done = True
                 return
@@ -166,15 +168,38 @@ class SoftwareDecoder:
         if self._strict:
             raise InputError(f"{self._source.name}: frame {self._index + self.frames_in} {problem}")
 
+    def _timed(self, frames: Sequence[VideoFrame], *, is_last: bool) -> Iterator[tuple[VideoFrame, int]]:
+        """Each frame with its time; the first ones, if they have none, are spaced back from the first that has."""
+        for frame in frames:
+            pts = frame.pts if frame.pts is not None else frame.dts
+            if pts is None and self._last_pts is None and len(self._untimed) < MAX_UNTIMED_FRAMES:
+                self._untimed.append(frame)
+                continue
+            yield from self._release(pts)
+            yield frame, self._next_pts(frame)
+        if is_last:
+            yield from self._release(None)
+
+    def _release(self, pts: int | None) -> Iterator[tuple[VideoFrame, int]]:
+        """The frames that waited for a time; `pts` is that of the frame after them."""
+        waiting, self._untimed = self._untimed, []
+        if waiting and pts is not None:
+            self._last_pts = pts - (len(waiting) + 1) * self._step(waiting[0])
+        for frame in waiting:
+            yield frame, self._next_pts(frame)
+
+    def _step(self, frame: VideoFrame) -> int:
+        """Ticks to the next frame, as far as anybody knows."""
+        rate = self._source.frame_rate or Fraction(25)
+        return frame.duration or max(1, round(1 / rate / self._time_base))
+
     def _next_pts(self, frame: VideoFrame) -> int:
         """The frame's time in ticks, after that of the frame before; made up from the rate when it has none."""
         last = self._last_pts
         pts = frame.pts if frame.pts is not None else frame.dts
         if pts is None or (last is not None and pts <= last):
             self._repaired += 1
-            rate = self._source.frame_rate or Fraction(25)
-            step = frame.duration or max(1, round(1 / rate / self._time_base))
-            pts = 0 if last is None else last + step
+            pts = 0 if last is None else last + self._step(frame)
         self._last_pts = pts
         return pts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import resource
+import subprocess
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -23,6 +24,7 @@ from tests.kernels.io.clips import (
     X264_B_FRAMES,
     X264_OPEN_GOP,
     Clip,
+    Sound,
     make,
     of_kind,
     picture,
@@ -166,6 +168,21 @@ def test_frames_without_times_are_spaced_by_the_rate() -> None:
     assert len(frames) == 20
     steps = {after.pts - before.pts for before, after in pairwise(frames)}
     assert steps == {round(Fraction(1, 25) / frames[0].time_base)}
+
+
+def test_frames_without_times_at_the_start_leave_the_others_theirs(ffmpeg: str, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mkv"
+    whole.write_bytes(make(Clip(options=X264_B_FRAMES, frames=40, sounds=(Sound(),))))
+    command = [ffmpeg, "-v", "error", "-ss", "0.7", "-i", str(whole), "-c", "copy", "-avoid_negative_ts", "disabled"]
+    subprocess.run([*command, str(cut)], check=True, timeout=60)
+    with av.open(str(cut)) as opened:
+        given = [frame.pts for frame in opened.decode(video=0)]
+    assert given[0] is None
+    frames = frames_of(cut.read_bytes())
+    assert [frame.pts for frame, pts in zip(frames, given, strict=True) if pts is not None] == [
+        pts for pts in given if pts is not None
+    ]
+    assert {after.pts - before.pts for before, after in pairwise(frames)} == {40}
 
 
 def test_index_and_time_of_every_frame() -> None:
