@@ -51,7 +51,7 @@ CONTAINERS: Final[dict[str, Container]] = {
     ),
     "mov": Container(
         muxer="mov",
-        video=_set("h264 hevc av1 vp9 mpeg4 mpeg2video mpeg1video mjpeg png prores dnxhd"),
+        video=_set("h264 hevc mpeg4 mpeg2video mpeg1video mjpeg png prores dnxhd"),
         audio=_set(f"aac mp3 mp2 ac3 eac3 dts alac pcm_mulaw pcm_alaw pcm_u8 {_PCM}"),
         subtitles=_set("mov_text"),
         text_subtitles="mov_text",

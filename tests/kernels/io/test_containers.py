@@ -19,6 +19,7 @@ from kernels.io.containers import (
     container_of,
     plan_tracks,
 )
+from kernels.io.encode import ENCODERS
 from kernels.io.source import Source
 from tests.kernels.io.clips import Clip, Sound, make
 
@@ -56,6 +57,16 @@ def test_every_sound_of_the_table_gets_into_a_header(name: str) -> None:
     assert tried
 
 
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_every_video_codec_of_the_table_gets_into_a_header(name: str) -> None:
+    rules = container_of(name)
+    for codec in rules.video & set(ENCODERS):
+        with av.open(io.BytesIO(), "w", format=rules.muxer) as out:
+            stream: Any = out.add_stream(ENCODERS[codec].name, rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+            out.start_encoding()
+
+
 def test_what_can_be_asked_for_exists() -> None:
     for encoder in (*AUDIO_CODECS.values(), *SUBTITLE_CODECS.values()):
         assert av.Codec(encoder, "w").is_encoder
@@ -72,6 +83,8 @@ def test_what_can_be_asked_for_exists() -> None:
         ("webm", "h264", False),
         ("webm", "ffv1", False),
         ("mov", "ffv1", False),
+        ("mov", "av1", False),
+        ("mov", "vp9", False),
     ],
 )
 def test_video_codecs(container: str, codec: str, *, allowed: bool) -> None:
