@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from storage.store import ObjectInfo, ReadableStore
+    from storage.store import Body, ObjectInfo, ReadableStore
+
+PIECE_BYTES: Final = 256 << 10
+"""Little enough to be in the cache of a core from the socket to the file."""
 
 
 def fetch(
@@ -26,19 +29,46 @@ def fetch(
     when nobody wants them any more, `ChangedError`, a `RequestError` that no retry can help, or `GaveUpError`.
     """
     data = bytearray(stop - start) if into is None else into
-    if not data:
-        return data
     view = memoryview(data)
+
+    def attempt(body: Body, got: int) -> int:
+        if not wanted():
+            raise CancelledError
+        return body.readinto(view[got:])
+
+    _read(store, info, start, stop, attempt)
+    return data
+
+
+def receive(
+    store: ReadableStore, info: ObjectInfo, start: int, stop: int, take: Callable[[memoryview, int], object]
+) -> None:
+    """As `fetch`, but gives the bytes to `take(piece, position)` as they come, in order, `PIECE_BYTES` at most.
+
+    A piece is valid during the call. Pieces that are used while the processor still has them cost least.
+    """
+    room = memoryview(bytearray(min(PIECE_BYTES, stop - start)))
+
+    def attempt(body: Body, got: int) -> int:
+        count = body.readinto(room[: stop - start - got])
+        take(room[:count], start + got)
+        return count
+
+    _read(store, info, start, stop, attempt)
+
+
+def _read(store: ReadableStore, info: ObjectInfo, start: int, stop: int, step: Callable[[Body, int], int]) -> None:
+    """Call `step(body, got)`, which says how many bytes it took, until the range is whole."""
     got = 0
 
     def attempt() -> None:
         nonlocal got
         with store.open_range(info, start + got, stop) as body:
-            while got < len(view):
-                if not wanted():
-                    raise CancelledError
-                got += body.readinto(view[got:])
+            while got < stop - start:
+                got += step(body, got)
 
+    if start >= stop:
+        return
     with store.lanes:
         store.retrier.call(
             f"reading {store.describe(info.key)}",
@@ -46,4 +76,3 @@ def fetch(
             progress=lambda: got,
             on_throttle=store.lanes.narrow,
         )
-    return data

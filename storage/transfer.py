@@ -8,12 +8,13 @@ import mimetypes
 import os
 import secrets
 import threading
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from storage.errors import MissingError, OutputExistsError, SameFileError, StorageError, WriteError
-from storage.fetch import fetch
+from storage.fetch import fetch, receive
 from storage.folder import FolderStore
 from storage.journal import Journal, machine_run
 from storage.local import LocalOutput, check_distinct, part_name
@@ -228,19 +229,21 @@ class _Receiving:
             record.remove()
 
     def _receive(self, descriptor: int, record: Journal | None) -> None:
-        def transfer(number: int) -> None:
-            start, stop = self._range(number)
-            data = fetch(self._source.store, self._source.info, start, stop)
+        def take(piece: memoryview, position: int) -> None:
             with self._lock:
-                if self._over:  # another block failed, and the number may be that of another file by now
-                    return
+                if self._over:  # another block failed, and the descriptor may be that of another file by now
+                    raise CancelledError
                 try:
-                    _write_at(descriptor, data, start)
+                    _write_at(descriptor, piece, position)
                 except OSError as error:
                     raise WriteError.from_os(self._path, error) from error
+
+        def transfer(number: int) -> None:
+            start, stop = self._range(number)
+            receive(self._source.store, self._source.info, start, stop, take)
             if record is not None:
                 record.add({"block": number})
-            self._meter.add(len(data))
+            self._meter.add(stop - start)
 
         noted = {int(step["block"]) for step in record.earlier if "block" in step} if record is not None else set()
         numbers = range(-(-self._size // BLOCK_BYTES))
@@ -273,8 +276,7 @@ def _at_a_time(piece_bytes: int) -> int:
     return max(1, min(MOST_PIECES, IN_FLIGHT_BYTES // piece_bytes))
 
 
-def _write_at(descriptor: int, data: bytearray, start: int) -> None:
-    view = memoryview(data)
+def _write_at(descriptor: int, view: memoryview, start: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, start)
         view, start = view[written:], start + written
