@@ -52,6 +52,8 @@ HEIGHT: Final = int(os.environ.get("FRAMEHAUL_BENCH_HEIGHT", FULL_HEIGHT))
 WIDTH: Final = HEIGHT * 16 // 9 // 2 * 2
 ROUNDS: Final = int(os.environ.get("FRAMEHAUL_BENCH_ROUNDS", "5"))
 TAGS: Final = "setparams=colorspace=bt709:color_trc=bt709:color_primaries=bt709:range=tv"
+FRAMES: Final = 60
+"""Frames that a filter is timed over, ours and FFmpeg's alike."""
 CORES: Final = len(os.sched_getaffinity(0))
 
 
@@ -93,6 +95,18 @@ def bench(benchmark: BenchmarkFixture, ffmpeg: str, picture: Picture, raw_pictur
     return Bench(benchmark=benchmark, ffmpeg=ffmpeg, picture=picture, raw_picture=raw_picture)
 
 
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A filter run on several frames at a call."""
+
+    run: Callable[[], object]
+    frames: int
+
+    def __call__(self) -> None:
+        for _ in range(self.frames):
+            self.run()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """Both sides of a comparison, and the comparison. Everyone gets as many threads as there are cores."""
@@ -102,15 +116,15 @@ class Bench:
     picture: Picture
     raw_picture: Path
 
-    def ours(self, chain: str) -> Callable[[], Frame]:
-        """What runs `chain` once on the picture, compiled beforehand."""
+    def ours(self, chain: str, *, frames: int = FRAMES) -> Repeated:
+        """What runs `chain` on the picture `frames` times over, as in a job, compiled beforehand."""
         source = VideoFormat(width=WIDTH, height=HEIGHT, pixel_format=pixel_format("yuv420p"))
         executor = CpuExecutor(plan_chain(source, parse_chain(chain, CATALOGUE)), threads=CORES)
         executor.warm_up()
         frame = Frame(planes=self.picture, format=executor.plan.source)
-        return lambda: executor.run(frame)
+        return Repeated(lambda: executor.run(frame), frames)
 
-    def ffmpeg_filter(self, chain: str, *, frames: int = 20) -> Callable[[], float]:
+    def ffmpeg_filter(self, chain: str, *, frames: int = FRAMES) -> Callable[[], float]:
         """What measures the seconds a frame that FFmpeg takes for `chain` on the picture.
 
         The picture is repeated by reference: the difference between a long and a short run holds neither
@@ -152,7 +166,7 @@ class Bench:
         goal: float | None = None,
         **facts: object,
     ) -> None:
-        """Time `subject` and each peer by turns, then write the result.
+        """Time `subject` and each peer by turns, then write the seconds of one frame.
 
         The ratio is against the first peer and should not exceed `goal`. `facts` go into the result; a function
         among them is called at the end.
@@ -167,7 +181,8 @@ class Bench:
         pedantic(subject, setup=peers_turn, rounds=ROUNDS, iterations=1)
         stats = self.benchmark.stats
         assert stats is not None
-        mine = [float(seconds) for seconds in stats.stats.data]
+        frames = subject.frames if isinstance(subject, Repeated) else 1
+        mine = [float(seconds) / frames for seconds in stats.stats.data]
         settled = {fact: value() if callable(value) else value for fact, value in facts.items()}
         keep({"name": name, **_ratio(mine, turns), "goal": goal, **settled})
 

@@ -15,9 +15,9 @@ def test_nlmeans(bench: Bench) -> None:
     luma = bench.picture[0]
     bench.compare(
         "nlmeans",
-        bench.ours("nlmeans=s=3"),
+        bench.ours("nlmeans=s=3", frames=2),
         {
-            "ffmpeg nlmeans": bench.ffmpeg_filter("nlmeans=s=3", frames=1),
+            "ffmpeg nlmeans": bench.ffmpeg_filter("nlmeans=s=3", frames=2),
             "opencv fastNlMeansDenoising": bench.here(
                 lambda: cv2.fastNlMeansDenoising(luma, None, 10, 7, 15), warm_up=False
             ),

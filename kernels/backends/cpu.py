@@ -6,6 +6,7 @@ The kernels release the GIL and are serial, so a frame uses all threads without 
 from __future__ import annotations
 
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import pairwise
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 MIN_BAND_ROWS: Final = 64
 """Fewest rows worth a task: below that, waking a thread costs more than it computes."""
-BANDS_PER_THREAD: Final = 2
-"""More than one, so that a thread which finishes early finds work."""
 DITHER_SIZE: Final = 8
 
 
@@ -43,7 +42,7 @@ class CpuExecutor:
     def __init__(self, plan: Plan, *, threads: int | None = None) -> None:
         self.plan = plan
         self.threads = threads or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(self.threads, "kernel") if self.threads > 1 else None
+        self._pool = ThreadPoolExecutor(self.threads - 1, "kernel") if self.threads > 1 else None
         self._buffers = BufferPool()
         self._stages = [_bind(stage) for stage in plan.stages]
 
@@ -89,19 +88,29 @@ class CpuExecutor:
         return tuple(map(_as_input, planes)), outputs
 
     def _run_bands(self, jobs: Iterable[tuple[Rows, int]]) -> None:
-        bands = [(rows, first, last) for rows, height in jobs for first, last in self._split(height)]
-        if self._pool is None:
-            for rows, first, last in bands:
+        """Every band once, on the calling thread and on the pool's; returns when the last has ended."""
+        bands = deque((rows, first, last) for rows, height in jobs for first, last in self._split(height))
+
+        def drain() -> None:
+            while bands:
+                try:
+                    rows, first, last = bands.popleft()
+                except IndexError:  # another thread was faster
+                    return
                 rows(first, last)
-            return
-        futures = [self._pool.submit(rows, first, last) for rows, first, last in bands]
-        wait(futures)  # all of them even if one fails: the others still write to buffers
+
+        helpers = min(self.threads, len(bands)) - 1
+        futures = [self._pool.submit(drain) for _ in range(helpers)] if self._pool is not None else []
+        try:
+            drain()
+        finally:
+            wait(futures)  # even if a band fails: the others still write to buffers
         for future in futures:
             future.result()
 
     def _split(self, height: int) -> list[tuple[int, int]]:
-        wanted = 1 if self._pool is None else self.threads * BANDS_PER_THREAD
-        count = max(1, min(wanted, height // MIN_BAND_ROWS))
+        # One band a thread and plane: the smaller planes fill the gaps, and neighbouring bands share least work.
+        count = max(1, min(self.threads, height // MIN_BAND_ROWS))
         edges = [height * i // count for i in range(count + 1)]
         return list(pairwise(edges))
 
