@@ -66,6 +66,7 @@ def clip(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.timeout(0)  # a dozen jobs take minutes
 @pytest.mark.parametrize(
     ("name", "chain", "goal"),
     [
