@@ -57,7 +57,7 @@ def test_aspect_is_kept_where_the_codec_has_no_place_for_it(codec: str, containe
         assert stream.sample_aspect_ratio == pytest.approx(aspect, rel=1e-2 if aspect.numerator > 99 else 0)
         assert (stream.width, stream.height) == (96, 80)
         assert "stereo_mode" not in stream.metadata
-        assert sum(1 for _ in opened.decode(stream)) == 2
+        assert len(list(opened.decode(stream))) == 2
 
 
 def test_transparency_beside_the_frames_is_named() -> None:
