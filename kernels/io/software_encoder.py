@@ -11,7 +11,7 @@ from av.codec.context import Flags, ThreadType
 
 from kernels.color import Range
 from kernels.errors import EncodeSettingsError, UnavailableError
-from kernels.io.encode import check_size, encoder_options
+from kernels.io.encode import ENCODERS, check_size, encoder_options
 from kernels.io.picture import to_av
 from kernels.pixel_format import Family
 
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 FALLBACK_RATE: Final = Fraction(25)
 """Told to encoders when the input has no rate: it only steers rate control, times stay exact."""
+
+
+# A library reads its variable once, when anything in the process first uses it: so before anything can.
+for _encoder in ENCODERS.values():
+    _name, _, _level = (_encoder.quiet or "").partition("=")
+    if _name.isupper():
+        os.environ.setdefault(_name, _level)
 
 
 class SoftwareEncoder:
@@ -62,9 +69,6 @@ class SoftwareEncoder:
             raise UnavailableError(f"no {settings.encoder.name} encoder here for {settings.codec}: {error}") from error
         self.stream = stream = cast("VideoStream", added)
         self._describe(settings)
-        name, _, level = (settings.encoder.quiet or "").partition("=")
-        if name.isupper():
-            os.environ.setdefault(name, level)
         try:
             stream.codec_context.open()
         except av.FFmpegError as error:
