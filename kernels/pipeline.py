@@ -166,7 +166,7 @@ class _Job:
             self._check_counts(decoder)
             self.warnings += muxer.finish()
             self._check_refused(muxer.refused_packets)
-        except BaseException:
+        except BaseException:  # Ctrl-C too must leave no half-written output
             muxer.abandon()
             raise
         elapsed_s = self.report.elapsed_s
@@ -273,7 +273,7 @@ class _Job:
                 if time.perf_counter() - reported >= PROGRESS_S:
                     reported = time.perf_counter()
                     self.report("processing", decoder.frames_in, self.frames_out, total)
-        except BaseException as error:
+        except BaseException as error:  # the threads must end before anything leaves
             self.cancellation.fail(error)
             for thread in threads:
                 thread.join()

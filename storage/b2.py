@@ -104,7 +104,7 @@ class B2Store:
         body = _RangeBody(answer["Body"], what, stop - start)
         try:
             self._check(answer, info, start, stop)
-        except BaseException:
+        except BaseException:  # whatever comes, the connection goes back
             body.close()
             raise
         return body

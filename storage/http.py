@@ -112,7 +112,7 @@ class WebStore:
         answer = self._web.send(what, "GET", info.key, headers=headers, stream=True)
         try:
             self._check(answer, info, start, stop)
-        except BaseException:
+        except BaseException:  # whatever comes, the connection goes back
             answer.close()
             raise
         return _WebRange(answer, what, stop - start)

@@ -135,7 +135,7 @@ class ObjectReader(io.RawIOBase):
             return block.result()
         except CancelledError:
             raise ValueError(f"{self.name} is closed") from None
-        except BaseException:
+        except BaseException:  # whoever waits for this block must not wait for ever
             with self._lock:  # whoever asks again starts a new request
                 if self._blocks.get(number) is block:
                     del self._blocks[number]

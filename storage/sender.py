@@ -174,6 +174,6 @@ class Sender:
                 self._record.restart()
             else:
                 self._upload, self._mark = begun["upload"], begun["mark"]
-        except BaseException:
+        except BaseException:  # whatever comes, the journal is released
             self._record.close()
             raise

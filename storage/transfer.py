@@ -115,7 +115,7 @@ class _Sending:
     def _send_or_abort(self) -> ObjectInfo:
         try:
             return self._send(None)
-        except BaseException:
+        except BaseException:  # Ctrl-C too must leave no unfinished upload
             with suppress(StorageError):  # what cannot be aborted now is swept later
                 self._store.abort_upload(self._key, self._upload)
             raise

@@ -113,7 +113,7 @@ class ObjectWriter(io.RawIOBase):
             return
         try:
             self._finish()
-        except BaseException:
+        except BaseException:  # Ctrl-C too must leave no unfinished upload
             self.discard()
             raise
         super().close()

@@ -57,7 +57,7 @@ class Source:
         try:
             self.container = self._open_container(file)
             self.video: VideoStream = self._choose_video()
-        except BaseException:
+        except BaseException:  # whatever stopped the opening, a half-open input must be closed
             self.close()
             raise
         self.others: tuple[Stream, ...] = tuple(s for s in self.container.streams if s.index != self.video.index)
