@@ -67,6 +67,8 @@ class Tile:
     params: NDArray[np.float32]
     first: int = 0
     last: int = 3
+    device: str = ""
+    """Name of the same function in cuda/include/pointwise.cuh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,3 +114,6 @@ class Operation:
     """Does nothing when `output` gives back the source format (a `scale` to the same size)."""
     assume: Callable[[Any, VideoFormat], VideoFormat] | None = None
     """`assume(params, source)`: the input with the colour tags that the step says it really has."""
+    cuda: Callable[..., Any] | None = None
+    """PLANE operations: called as `cpu` is, gives a `kernels.launch.PlaneLaunch`, or None to pass the plane on.
+    Pointwise operations need none: their tiles name the device function of each twin."""

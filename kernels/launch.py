@@ -1,0 +1,98 @@
+"""What runs on a GPU, as plain values: no CUDA library is met here.
+
+An operation declares its launches; `kernels.device_plan` joins them with buffers; an `Engine` runs them. Every plane
+kernel has one signature:
+
+    extern "C" __global__ void entry(
+        const SAMPLE_IN *source, int source_pitch, long long source_frame,
+        SAMPLE_OUT *target, int target_pitch, long long target_frame, ...arguments)
+
+`*_pitch` is the distance of two rows and `*_frame` of two frames of a batch, in elements; `blockIdx.z` is the frame of
+the batch. SAMPLE_IN, SAMPLE_OUT, STEP_IN and STEP_OUT (see cuda/include/plane.cuh) are defined by whoever knows where
+the planes lie: a kernel is written once for 8 and 16 bits, for planar and interleaved chroma.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Argument = np.generic | NDArray[Any]
+    """A typed scalar (np.int32, np.float32: never a bare Python number), or a constant table, passed as a pointer to
+    its copy on the device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """One entry point to compile."""
+
+    source: str
+    """Name of a file in `kernels/cuda` ('cas.cu'), or the text of a generated one (which has line breaks)."""
+    entry: str
+    defines: tuple[tuple[str, str | int], ...] = ()
+    """Macros (-D), sorted by name: two equal kernels are compiled once."""
+    exact: bool = False
+    """Compiled without contraction (`--fmad=false`): for kernels that agree with the CPU to the last bit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneLaunch:
+    """One plane operation on one plane: what `Operation.cuda` returns for `Kind.PLANE`, None to pass it on."""
+
+    kernel: Kernel
+    grid: tuple[int, int]
+    """Blocks along x and y; the frames of a batch lie along z."""
+    block: tuple[int, int]
+    """Threads along x and y, at most 1,024 together."""
+    arguments: tuple[Argument, ...]
+    """What follows the planes in the kernel's signature."""
+    shared_bytes: int = 0
+    """Dynamic shared memory of a block; static shared memory is not counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceStep:
+    """One pointwise step on the device: the function of that name in cuda/include/pointwise.cuh."""
+
+    function: str
+    params: NDArray[np.float32]
+    first: int = 0
+    last: int = 3
+    """Runs on components `first <= c < last`."""
+
+
+class Engine(Protocol):
+    """Where launches run: a GPU through CuPy, or this machine's CPU under the tests' strict shim."""
+
+    def load(self, kernel: Kernel) -> Any:
+        """The compiled entry point. Raises `UnavailableError` naming the kernel when it does not compile."""
+        ...
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        """Uninitialised device memory as an array (`shape`, `strides`, `dtype` as NumPy has them)."""
+        ...
+
+    def upload(self, array: NDArray[Any]) -> Any:
+        """A copy of `array` on the device."""
+        ...
+
+    def download(self, array: Any) -> NDArray[Any]:
+        """A copy of a device array on the host, complete when this returns."""
+        ...
+
+    def launch(
+        self,
+        function: Any,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        arguments: Sequence[Any],
+        shared_bytes: int = 0,
+    ) -> None:
+        """Queue one launch; device arrays are passed as pointers to their first element."""
+        ...
