@@ -9,6 +9,12 @@
     └── ProviderError (OSError)      the market of machines refused or failed
         ├── OfferGoneError           somebody else was faster; nothing was rented
         ├── UnknownOutcomeError      it may or may not have been rented: look for the label
+        ├── ProviderKeyError (PermissionError) a key that is missing, wrong or may not do this
+        ├── CreditError              no money, or a limit on spending: nothing more can be rented
+        ├── RateLimitError           asked too often; nothing was done
+        ├── RefusedError (ValueError) what will be refused every time
+        ├── UnansweredError (ConnectionError) no answer, or a broken server's
+        ├── ReplyError               an answer that cannot be understood
         └── OrphanedInstanceError    an instance could not be proven gone: it may still cost money
 
 Messages are one line: what was given, what is allowed, what to do.
@@ -56,22 +62,6 @@ class UnknownOutcomeError(ProviderError):
     """A reply was lost: an instance may or may not have been rented under the label."""
 
 
-class OrphanedInstanceError(ProviderError):
-    """An instance could not be proven gone: it may still cost money."""
-
-
-class ProviderError(RunnerError):
-    """A provider of rented machines refused or failed. `what` says what was asked of it ("renting offer 7")."""
-
-    def __init__(self, what: str, said: str, *, advice: str = "", instance_id: int | None = None) -> None:
-        self.what = what
-        self.said = said
-        self.instance_id = instance_id
-        """An instance that exists in spite of the failure, and costs money until it is destroyed."""
-        left = "" if instance_id is None else f"; instance {instance_id} exists all the same and must be destroyed"
-        super().__init__(f"{what}: {said}" + (f"; {advice}" if advice else "") + left)
-
-
 class ProviderKeyError(ProviderError, PermissionError):
     """A key that is missing, wrong, expired or not allowed to do this. Says nothing about any instance."""
 
@@ -80,29 +70,23 @@ class CreditError(ProviderError):
     """No money, or a limit on spending: nothing can be rented until the user does something about it."""
 
 
-class OfferGoneError(ProviderError, LookupError):
-    """Somebody else rented it first, or its host took it back: take the next one."""
-
-
-class InstanceGoneError(ProviderError, LookupError):
-    """No such instance, or no more."""
-
-
 class RateLimitError(ProviderError):
     """Asked too often; nothing was done. `retry_after_s` is what the provider asks to wait, where it says so."""
 
-    def __init__(self, what: str, said: str, *, advice: str = "", retry_after_s: float | None = None) -> None:
-        self.retry_after_s = retry_after_s
-        super().__init__(what, said, advice=advice)
+    retry_after_s: float | None = None
 
 
 class RefusedError(ProviderError, ValueError):
-    """A request that will be refused every time."""
+    """What will be refused every time it is asked."""
 
 
 class UnansweredError(ProviderError, ConnectionError):
-    """No answer, or that of a broken server: whether it did what was asked is unknown. Look before asking again."""
+    """No answer, or a broken server's: what it did is unknown. Look before asking again."""
 
 
 class ReplyError(ProviderError):
-    """An answer that cannot be understood; it names the field that is missing or wrong."""
+    """An answer that cannot be understood; the message names the field that is missing or wrong."""
+
+
+class OrphanedInstanceError(ProviderError):
+    """An instance could not be proven gone: it may still cost money."""

@@ -37,7 +37,6 @@ def error_table() -> dict[type[BaseException], ExitCode]:
         runner.UsageError: ExitCode.USAGE,
         runner.MissingInputError: ExitCode.INPUT,
         runner.Interrupted: ExitCode.INTERRUPTED,
-        runner.ProviderError: ExitCode.PROVIDER,
         runner.PlanError: ExitCode.USAGE,
         runner.WorkerError: ExitCode.UNEXPECTED,
         runner.OrphanedInstanceError: ExitCode.STILL_BILLING,
