@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
     OUTPUT = 4
     """An output or a storage that cannot be written."""
     PROVIDER = 5
-    """The provider of rented machines refused or failed."""
+    """The provider of rented machines refused or failed, or a machine did not do its part."""
     STILL_BILLING = 6
     """A rented machine could not be proven gone: it may still cost money."""
     UNAVAILABLE = 7
@@ -38,7 +38,7 @@ def error_table() -> dict[type[BaseException], ExitCode]:
         runner.MissingInputError: ExitCode.INPUT,
         runner.Interrupted: ExitCode.INTERRUPTED,
         runner.PlanError: ExitCode.USAGE,
-        runner.WorkerError: ExitCode.UNEXPECTED,
+        runner.WorkerError: ExitCode.PROVIDER,
         runner.OrphanedInstanceError: ExitCode.STILL_BILLING,
         runner.ProviderError: ExitCode.PROVIDER,
         storage.SameFileError: ExitCode.USAGE,

@@ -8,7 +8,18 @@ import pytest
 
 from kernels import errors as kernels
 from runner.cli.exit_codes import ExitCode, exit_code
-from runner.errors import Interrupted, MissingInputError, RunnerError, UsageError
+from runner.errors import (
+    Interrupted,
+    MissingInputError,
+    OfferGoneError,
+    OrphanedInstanceError,
+    PlanError,
+    ProviderError,
+    RunnerError,
+    UnknownOutcomeError,
+    UsageError,
+    WorkerError,
+)
 from storage import errors as storage
 
 
@@ -32,6 +43,12 @@ from storage import errors as storage
         (storage.OutputFolderError("x"), 4),
         (storage.WriteError.from_os(Path("x"), OSError(28, "No space left on device")), 4),
         (kernels.UnavailableError("x"), 7),
+        (PlanError("x"), 2),
+        (WorkerError("x"), 5),
+        (ProviderError("x"), 5),
+        (OfferGoneError("x"), 5),
+        (UnknownOutcomeError("x"), 5),
+        (OrphanedInstanceError("x"), 6),
         (Interrupted(), 130),
         (kernels.StoppedError("x"), 130),
         (KeyboardInterrupt(), 130),
