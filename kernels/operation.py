@@ -69,6 +69,8 @@ class Tile:
     last: int = 3
     device: str = ""
     """Name of the same function in cuda/include/pointwise.cuh."""
+    mixes: bool = False
+    """Whether it makes each component out of all three; else it changes each by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

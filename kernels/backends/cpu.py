@@ -15,19 +15,16 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from kernels.backends import pointwise
+from kernels.backends.parts import passes, plane_format, pointwise_tiles
 from kernels.buffers import BufferPool
-from kernels.conversion import Affine, codes_to_triplet, fold, triplet_to_codes
-from kernels.operation import Kind, PlaneFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from kernels.frame import Frame, Plane, VideoFormat
-    from kernels.operation import RowsKernel, Tile
-    from kernels.plan import Node, Plan, Stage
-    from kernels.transfer import Curve
+    from kernels.operation import PlaneFormat, RowsKernel
+    from kernels.plan import Plan, Stage
 
-    Part = Affine | Curve | Tile
     Rows = Callable[[int, int], None]
     """Computes rows `first <= y < last` of some plane."""
 
@@ -153,13 +150,11 @@ class _PointwiseStage(_BoundStage):
         self._programs: dict[int | None, Any] = {}
         passed = set()
         components = [None] if stage.mixes else range(stage.target.pixel_format.plane_count)
-        same = stage.source.pixel_format == stage.target.pixel_format and not stage.dither
         for component in components:
-            parts = _pointwise_parts(stage.nodes, component)
-            if same and not parts and component is not None:
+            tiles = pointwise_tiles(stage.nodes, component)
+            if component is not None and passes(stage, component, tiles):
                 passed.add(component)
             else:
-                tiles = [pointwise.as_tile(part, component) for part in parts]
                 self._programs[component] = pointwise.typed_program(tiles)
         super().__init__(stage.target, frozenset(passed))
         self._neutral = np.uint16(1 << (stage.target.pixel_format.depth - 1 + stage.target.pixel_format.shift))
@@ -201,7 +196,7 @@ def _bind(stage: Stage) -> _BoundStage:
 def _plane_kernel(stage: Stage, plane: int) -> RowsKernel | None:
     """The stage's kernel for one plane; None where the plane can be passed on as it is."""
     step = stage.nodes[0].step
-    plane_in, plane_out = _plane_format(stage.source, plane), _plane_format(stage.target, plane)
+    plane_in, plane_out = plane_format(stage.source, plane), plane_format(stage.target, plane)
     kernel: RowsKernel | None = step.operation.cpu(step.params, stage.source, stage.target, plane_in, plane_out)
     return kernel if kernel is not None or plane_in == plane_out else _recode(plane_in, plane_out)
 
@@ -216,29 +211,6 @@ def _recode(plane_in: PlaneFormat, plane_out: PlaneFormat) -> RowsKernel:
         pointwise.run_rows((source,), (target,), *factors, *program, *patterns, plane_out.width, 0, first, last)
 
     return kernel
-
-
-def _plane_format(format_: VideoFormat, plane: int) -> PlaneFormat:
-    height, width = format_.plane_size(plane)
-    pixel = format_.pixel_format
-    return PlaneFormat(component=plane, width=width, height=height, depth=pixel.depth, shift=pixel.shift)
-
-
-def _pointwise_parts(nodes: tuple[Node, ...], component: int | None) -> list[Part]:
-    """The parts of a run of nodes, from codes to codes, folded; for one plane or for triplets."""
-    parts: list[Part] = []
-    for node in nodes:
-        operation = node.step.operation
-        if operation.kind is Kind.COLOUR:
-            colour = operation.cpu(node.step.params, node.source, node.target)
-            parts += [codes_to_triplet(node.source), *colour, triplet_to_codes(node.target)]
-        elif component is not None:
-            tile = operation.cpu(node.step.params, node.source, component)
-            parts += [] if tile is None else [replace(tile, first=0, last=1)]
-        else:
-            tiles = [operation.cpu(node.step.params, node.source, c) for c in range(3)]
-            parts += [replace(tile, first=c, last=c + 1) for c, tile in enumerate(tiles) if tile is not None]
-    return fold(parts)
 
 
 def _as_input(plane: Plane) -> Plane:

@@ -14,17 +14,15 @@ from numba.typed import List
 
 from kernels.color import chroma_offset
 from kernels.jit import njit
-from kernels.operation import Tile
-from kernels.transfer import Curve
-from kernels.twins import TWIN, affine, curve, gain
+from kernels.twins import TWIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from kernels.conversion import Affine
     from kernels.frame import VideoFormat
+    from kernels.operation import Tile
 
 TILE_PIXELS: Final = 1024
 """Longest run of pixels at a time: three components of float32 stay in the first-level cache."""
@@ -147,17 +145,3 @@ def typed_program(tiles: Sequence[Tile]) -> tuple[Any, Any, NDArray[np.int64]]:
         params.append(np.ascontiguousarray(tile.params, np.float32))
     spans = np.array([(t.first, t.last) for t in tiles], np.int64).reshape(-1, 2)
     return twins, params, spans
-
-
-def as_tile(part: Affine | Curve | Tile, component: int | None) -> Tile:
-    """`part` as a step on three components, or on the one plane `component` (an affine must be diagonal)."""
-    if isinstance(part, Tile):
-        return part
-    last = 3 if component is None else 1
-    if isinstance(part, Curve):
-        params = np.concatenate([[np.float32(part.by_root)], part.table])
-        return Tile(twin=curve, params=params, last=last)
-    if component is None:
-        return Tile(twin=affine, params=np.concatenate([part.matrix.ravel(), part.offset]))
-    scale, shift = part.matrix[component, component], part.offset[component]
-    return Tile(twin=gain, params=np.array([scale, shift]), last=1)

@@ -76,10 +76,12 @@ def _cpu(params: Eq, source: VideoFormat, plane: int) -> Tile | None:
     offset = pivot - factor * pivot + lift
     if gamma == 1 or params.gamma_weight == 0:
         unchanged = factor == 1 and offset == 0
-        return None if unchanged else Tile(twin=gain_twin, params=np.array([factor, offset], np.float32), last=1)
+        line = np.array([factor, offset], np.float32)
+        return None if unchanged else Tile(twin=gain_twin, params=line, last=1, device="held_gain")
     values = np.linspace(0.0, 1.0, NODES + 1) ** 2
     table = values * (1 - params.gamma_weight) + values ** (1 / gamma) * params.gamma_weight
-    return Tile(twin=gamma_twin, params=np.concatenate([[factor, offset], table]).astype(np.float32), last=1)
+    held = np.concatenate([[factor, offset], table]).astype(np.float32)
+    return Tile(twin=gamma_twin, params=held, last=1, device="gamma")
 
 
 EQ = Operation(
