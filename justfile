@@ -60,4 +60,4 @@ format:
 
 # Forget compiled kernels, built distributions and what the tools remember
 clean:
-    rm -rf .numba_cache dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+    rm -rf .numba_cache .cuda_on_cpu dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
