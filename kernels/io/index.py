@@ -1,0 +1,125 @@
+"""Numbering the frames of a source by its packets, without decoding them.
+
+The packets that are shown, sorted by their presentation time, are the frames: that holds for open groups,
+B-frames, edit lists and variable rates. It does not hold where packets have no times, where times jump back, where
+two packets make one frame or one makes none. So the beginning is decoded and compared; a source that is not what
+its packets say is decoded whole, which is slow and right.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Final
+
+from kernels.frame import Frame
+from kernels.io.frame_index import FrameIndex
+from kernels.io.software import SoftwareDecoder
+from kernels.io.source import Source, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from av import Packet
+
+    from kernels.io.source import InputLike
+
+COMPARED_FRAMES: Final = 48
+"""Frames at the beginning that are decoded to see whether packets are frames; two groups of most encoders."""
+MAX_UNDECODABLE: Final = 64
+"""Packets at the beginning that may give no frame, as in a recording that begins between two keyframes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """One packet that is shown."""
+
+    pts: int
+    dts: int
+    duration: int
+    is_keyframe: bool
+
+
+def read_index(given: InputLike) -> FrameIndex:
+    """The frames that `kernels.open` gives for `given`, a path or a seekable binary file object.
+
+    Raises `InputError` for what cannot be opened or read, or has no frame.
+    """
+    with Source(given) as source:
+        shown = _scan(source)
+        facts = source.time_base, source.start_s
+    head = _decoded(given, COMPARED_FRAMES)
+    skipped = None if shown is None else _agreement([packet.pts for packet in shown], [pts for pts, _ in head])
+    if shown is None or skipped is None:
+        frames = _decoded(given, None)
+        return FrameIndex(
+            time_base=facts[0],
+            start_s=facts[1],
+            pts=tuple(pts for pts, _ in frames),
+            last_duration=frames[-1][1],
+            keyframes=(),
+            keyframe_dts=(),
+        )
+    kept = shown[skipped:]
+    keyframes = [(number, packet.dts) for number, packet in enumerate(kept) if packet.is_keyframe]
+    return FrameIndex(
+        time_base=facts[0],
+        start_s=facts[1],
+        pts=tuple(packet.pts for packet in kept),
+        last_duration=kept[-1].duration,
+        keyframes=tuple(number for number, _ in keyframes),
+        keyframe_dts=tuple(dts for _, dts in keyframes),
+    )
+
+
+def _scan(source: Source) -> list[_Shown] | None:
+    """The shown packets by presentation time; None when their times cannot be those of frames."""
+    found: list[_Shown] = []
+    decode_times: list[int] = []
+    with reading(source.name, "cannot be read to its end"):
+        for packet in source.container.demux(source.video):
+            if not packet.size:
+                continue
+            if packet.dts is not None:
+                decode_times.append(packet.dts)
+            if packet.is_discard:
+                continue
+            if packet.pts is None:
+                return None
+            found.append(_shown(packet))
+    found.sort(key=lambda one: one.pts)
+    rising = all(before.pts < after.pts for before, after in pairwise(found))
+    forward = all(before <= after for before, after in pairwise(decode_times))
+    return found if found and rising and forward else None
+
+
+def _shown(packet: Packet) -> _Shown:
+    assert packet.pts is not None
+    return _Shown(
+        pts=packet.pts,
+        dts=packet.pts if packet.dts is None else packet.dts,
+        duration=packet.duration or 0,
+        is_keyframe=packet.is_keyframe,
+    )
+
+
+def _decoded(given: InputLike, count: int | None) -> list[tuple[int, int]]:
+    """`(pts, duration)` of the first `count` frames as they are decoded; None decodes all."""
+    if not isinstance(given, str | os.PathLike):
+        given.seek(0)
+    with Source(given) as source, closing(iter(SoftwareDecoder(source))) as events:
+        frames = (event for event in events if isinstance(event, Frame))
+        return [(frame.pts, frame.duration) for frame in islice(frames, count)]
+
+
+def _agreement(packets: Sequence[int], frames: Sequence[int]) -> int | None:
+    """How many packets at the beginning give no frame; None when the others are not the frames."""
+    for skipped in range(min(MAX_UNDECODABLE, len(packets) - 1) + 1):
+        if list(packets[skipped : skipped + COMPARED_FRAMES]) == list(frames):
+            return skipped
+    return None
+
+
+__all__ = ["FrameIndex", "read_index"]

@@ -1,0 +1,119 @@
+"""The frame index made from packets is exactly what decoding gives."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import pytest
+
+import kernels
+from kernels.errors import InputError
+from kernels.io.frame_index import FrameIndex
+from kernels.io.index import read_index
+from kernels.io.span import Span
+from tests.kernels.io.clips import X264_B_FRAMES, X264_OPEN_GOP, Clip, Sound, make
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UNEVEN = (0, 40, 50, 120, 300, 333, 340, 900)
+MILLISECOND = Fraction(1, 1000)
+X265_OPEN_GOP = {"preset": "ultrafast", "x265-params": "keyint=8:open-gop=1:log-level=none"}
+
+CLIPS = {
+    "mp4": Clip(frames=20),
+    "mp4 with B-frames and an edit list": Clip(options=X264_B_FRAMES, frames=30, sounds=(Sound(),)),
+    "mp4 with open groups": Clip(options=X264_OPEN_GOP, frames=60),
+    "mp4 with a variable rate": Clip(options=X264_B_FRAMES, pts=UNEVEN, time_base=MILLISECOND),
+    "mp4 that begins late": Clip(options=X264_B_FRAMES, pts=range(100, 120), sounds=(Sound(),)),
+    "mov": Clip(container="mov", options=X264_OPEN_GOP, frames=30),
+    "mkv with open groups": Clip(container="mkv", options=X264_OPEN_GOP, frames=60),
+    "mkv with a variable rate": Clip(container="mkv", options=X264_B_FRAMES, pts=UNEVEN, time_base=MILLISECOND),
+    "mkv that begins late": Clip(container="mkv", options=X264_B_FRAMES, pts=range(100, 120)),
+    "ts with open groups": Clip(container="ts", options=X264_OPEN_GOP, frames=60, sounds=(Sound(),)),
+    "ts with MPEG-2 fields": Clip(
+        container="ts", codec="mpeg2video", options={"bf": "2", "g": "10", "flags": "+ilme+ildct"}, frames=30
+    ),
+    "webm with VP9": Clip(
+        container="webm", codec="libvpx-vp9", options={"deadline": "realtime", "lag-in-frames": "16"}, frames=30
+    ),
+    "webm with hidden VP8 frames": Clip(
+        container="webm", codec="libvpx", options={"lag-in-frames": "16", "auto-alt-ref": "1"}, frames=40
+    ),
+    "HEVC with open groups": Clip(codec="libx265", options=X265_OPEN_GOP, frames=30),
+    "ten bits": Clip(container="mkv", options=X264_OPEN_GOP, frames=30, pixel_format="yuv420p10le"),
+    "flv": Clip(container="flv", options=X264_B_FRAMES, frames=30),
+    "avi without presentation times": Clip(container="avi", options=X264_B_FRAMES, frames=30),
+    "a bare stream without times": Clip(container="h264", options=X264_B_FRAMES, frames=30),
+}
+
+
+def _decoded(data: bytes) -> list[int]:
+    with kernels.open(io.BytesIO(data)) as video:
+        return [frame.pts for frame in video]
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_frames_are_those_that_decoding_gives(name: str, tmp_path: Path) -> None:
+    data = make(CLIPS[name])
+    path = tmp_path / "clip"
+    path.write_bytes(data)
+    index = read_index(path)
+    assert list(index.pts) == _decoded(data)
+    assert index == read_index(io.BytesIO(data))
+    with kernels.open(path) as video:
+        assert next(iter(video)).time_base == index.time_base
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
+def test_keyframes_are_where_decoding_can_begin(container: str) -> None:
+    data = make(Clip(container=container, options=X264_OPEN_GOP, frames=30))
+    index = read_index(io.BytesIO(data))
+    assert index.keyframes == (0, 8, 16, 24)
+    assert index.lead_in(23) == 7
+    for number, dts in zip(index.keyframes, index.keyframe_dts, strict=True):
+        with av.open(io.BytesIO(data)) as opened:
+            video = opened.streams.video[0]
+            opened.seek(dts, stream=video, backward=True)
+            shown = [frame.pts for frame in opened.decode(video)]
+            assert set(index.pts[number:]) <= set(shown)
+
+
+def test_packets_that_no_frame_can_be_made_of_are_no_frames() -> None:
+    whole = make(Clip(container="ts", options=X264_OPEN_GOP, frames=40))
+    cut = whole[188 * ((len(whole) // 188) // 4) :]  # a recording that begins between two keyframes
+    assert list(read_index(io.BytesIO(cut)).pts) == _decoded(cut)
+
+
+def test_a_span_is_the_frames_that_process_would_take() -> None:
+    data = make(Clip(container="ts", options=X264_B_FRAMES, frames=30, sounds=(Sound(),)))
+    index = read_index(io.BytesIO(data))
+    for start, duration in [(0.2, 0.4), (0.21, 0.39), (None, 0.4), (1, None), (0.4, 60)]:
+        with kernels.open(io.BytesIO(data), start=start, duration=duration) as video:
+            frames = list(video)
+        first, last = index.range_of(Span.of(start, duration))
+        assert [frame.pts for frame in frames] == list(index.pts[first:last])
+        assert frames[0].index == first
+
+
+def test_the_last_frame_is_as_long_as_the_source_says() -> None:
+    index = read_index(io.BytesIO(make(Clip(frames=5))))
+    assert index.duration_s == Fraction(5, 25)
+
+
+@pytest.mark.parametrize(
+    ("pts", "keyframes"), [((), ()), ((0, 0), ()), ((5, 3), ()), ((0, 1), (2,)), ((0, 1), (1, 0)), ((0, 1), (-1,))]
+)
+def test_what_is_no_index_is_refused(pts: tuple[int, ...], keyframes: tuple[int, ...]) -> None:
+    with pytest.raises(InputError):
+        FrameIndex(
+            time_base=Fraction(1, 25),
+            start_s=Fraction(0),
+            pts=pts,
+            last_duration=1,
+            keyframes=keyframes,
+            keyframe_dts=tuple(0 for _ in keyframes),
+        )
