@@ -116,6 +116,8 @@ class Operation:
     """Does nothing when `output` gives back the source format (a `scale` to the same size)."""
     assume: Callable[[Any, VideoFormat], VideoFormat] | None = None
     """`assume(params, source)`: the input with the colour tags that the step says it really has."""
+    context: Callable[[Any], tuple[int, int]] | None = None
+    """`context(params) -> (before, after)`: frames of its input that it needs around each one it makes; None: none."""
     cuda: Callable[..., Any] | None = None
     """PLANE operations: called as `cpu` is, gives a `kernels.launch.PlaneLaunch`, or None to pass the plane on.
     Pointwise operations need none: their tiles name the device function of each twin."""
