@@ -3,6 +3,9 @@
     ctl/<run>/plan.json          the plan; machines may only read it
     ctl/<run>/index              every frame's pts, for the finaliser
     ctl/<run>/boot/<slot>.json   bootstrap of one machine, behind one presigned URL; deleted once it was used
+    ctl/<run>/ticket.json        who asked for the run, where its input came from and its output goes
+    ctl/<run>/rent/<label>.json  one per instance it has had: what it costs, and when it was proven gone
+    ctl/<run>/end.json           nothing of it may be rented any more: it is finished, cancelled or given up
     runs/<run>/seg/<number>/<attempt>.mkv
     runs/<run>/commit/<number>.json
     runs/<run>/events/<worker>/<number>.json
@@ -51,6 +54,17 @@ class RunFolder:
 
     def boot(self, slot: str) -> Uri:
         return self._under(f"ctl/{self.run}/boot/{slot}.json")
+
+    @property
+    def ticket(self) -> Uri:
+        return self._under(f"ctl/{self.run}/ticket.json")
+
+    def rent(self, label: str) -> Uri:
+        return self._under(f"ctl/{self.run}/rent/{label}.json")
+
+    @property
+    def end(self) -> Uri:
+        return self._under(f"ctl/{self.run}/end.json")
 
     @staticmethod
     def segment_name(number: int, attempt: str) -> str:
