@@ -52,11 +52,15 @@ def missing_input() -> Iterator[None]:
         raise MissingInputError(str(error)) from error
 
 
-def output_to(uri: Uri, *, overwrite: bool) -> Output:
-    """Where a job writes for `uri`: a context manager whose file appears whole or not at all."""
+def output_to(uri: Uri, *, overwrite: bool, resume: str | None = None) -> Output:
+    """Where a job writes for `uri`: a context manager whose file appears whole or not at all.
+
+    In a bucket, what a killed process sent of it is used by the next one with the same text `resume`, which says
+    what is written; a process that fails or is interrupted leaves nothing.
+    """
     import storage
 
-    made = storage.output(uri, overwrite=overwrite)
+    made = storage.output(uri, overwrite=overwrite, resume=resume)
     return made if isinstance(uri, LocalUri) else _RemoteOutput(made)
 
 
@@ -98,10 +102,14 @@ class _RemoteOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        if error is None:
-            self._output.__exit__(kind, error, trace)
-        else:
+        if error is not None:
             self._drop(FAILED_S)
+            return
+        try:
+            self._output.__exit__(kind, error, trace)
+        except BaseException:  # Ctrl-C too
+            self._drop(FAILED_S)
+            raise
 
     def discard(self) -> None:
         self._drop(INTERRUPTED_S)

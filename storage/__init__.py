@@ -195,8 +195,9 @@ def output(
     """What `open(location, "wb")` gives, with `discard` for other threads.
 
     `head_bytes` is how far into the file the writer will go back; a reserve of zeros there is recognised by itself.
-    `resume` says what is written, so that nothing else has the same text: an output in a bucket that failed or was
-    killed is then kept, and the next one with the same text sends only what is missing or differs.
+    `resume` says what is written, so that nothing else has the same text: what was sent of an output in a bucket is
+    then kept after an exception or a kill (not after `discard`), and the next output to the same place with the same
+    text sends only what is missing or differs. One with another text drops it.
     """
     from storage.errors import UriError
     from storage.uri import LocalUri, ObjectUri

@@ -95,7 +95,9 @@ class Journal:
         except OSError as error:
             self.close()
             reason = (error.strerror or str(error)).lower()
-            raise JournalError(f"{self.path} cannot be written: {reason}; turn resuming off") from error
+            raise JournalError(
+                f"{self.path} cannot be written: {reason}; set XDG_STATE_HOME to another folder"
+            ) from error
 
     def restart(self) -> None:
         """Forget every step."""
@@ -123,7 +125,7 @@ class Journal:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise JournalError("another process is making the same transfer; wait for it or stop it") from error
+            raise JournalError("another process is writing the same target; wait for it or stop it") from error
 
     def _lines(self) -> list[dict[str, Any]]:
         text = self.path.read_bytes()

@@ -61,6 +61,11 @@ class ObjectReader(io.RawIOBase):
     def size_bytes(self) -> int:
         return self.info.size_bytes
 
+    @property
+    def identity(self) -> str:
+        """The object's name among all objects everywhere, without secrets."""
+        return self._store.identify(self.info.key)
+
     def readable(self) -> bool:
         return True
 

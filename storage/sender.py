@@ -6,33 +6,20 @@ import hashlib
 import secrets
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from storage.errors import MissingError, StorageError, WriteError
-from storage.journal import Journal
+from storage.errors import StorageError, WriteError
 from storage.pieces import GRACE_S
-from storage.store import MAX_PARTS, ObjectStore, Part
+from storage.store import MAX_PARTS
 from storage.workers import Workers
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from storage.store import ObjectInfo, WritableStore
+    from storage.resuming import Resuming
+    from storage.store import ObjectInfo, Part, WritableStore
 
 IN_FLIGHT_BYTES: Final = 64 << 20
 """Parts on their way at a time, together; one part may be larger."""
 MOST_WORKERS: Final = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resuming:
-    """How to go on with an upload that failed or was killed."""
-
-    store: ObjectStore
-    journal: Path
-    what: str
-    """What is written: the same text promises the same bytes, which is checked part by part."""
 
 
 class Sender:
@@ -50,16 +37,14 @@ class Sender:
         self._running = 0
         self._error: BaseException | None = None
         self._changed = threading.Condition()
-        self._known: dict[str, Part] = {}
-        """Digest of the content -> a part that the store has from an earlier try."""
-        self._record: Journal | None = None
-        self._mark = secrets.token_hex(8)
-        self._upload = ""
-        if resuming is not None:
-            self._resume(resuming)
+        self._resuming = resuming
+        self._mark = resuming.mark if resuming is not None else ""
+        self._upload = resuming.upload if resuming is not None else ""
         if not self._upload:
+            self._mark = secrets.token_hex(8)
             self._upload = store.create_upload(key, content_type=content_type, mark=self._mark)
-            self._note({"upload": self._upload, "mark": self._mark})
+            if resuming is not None:
+                resuming.begun(self._upload, self._mark)
 
     def check(self) -> None:
         """Raises what went wrong in the background."""
@@ -86,9 +71,8 @@ class Sender:
         self._workers.close()
         parts = [self._parts[number] for number in sorted(self._parts)]
         done = self._store.complete_upload(self._key, self._upload, parts, mark=self._mark)
-        if self._record is not None:
-            self._record.remove()
-            self._record.close()
+        if self._resuming is not None:
+            self._resuming.completed()
         return done
 
     def abort(self) -> None:
@@ -101,8 +85,7 @@ class Sender:
             self._error = self._error or WriteError(f"writing {self._store.describe(self._key)} was given up")
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._running, GRACE_S)
-        if self._record is not None:
-            self._record.close()
+        if self._resuming is not None:
             return
         with suppress(StorageError):  # what cannot be aborted now is swept later
             self._store.abort_upload(self._key, self._upload)
@@ -135,45 +118,14 @@ class Sender:
             self._changed.notify_all()
 
     def _part(self, number: int, data: bytearray) -> Part:
-        if self._record is None:
+        if self._resuming is None:
             with self._store.lanes:
                 return self._store.upload_part(self._key, self._upload, number, data)
         digest = hashlib.sha256(data).hexdigest()
-        known = self._known.get(digest)
-        if known is not None and known.number == number:
+        known = self._resuming.known(number, digest)
+        if known is not None:
             return known
         with self._store.lanes:
             part = self._store.upload_part(self._key, self._upload, number, data)
-        self._note({"part": number, "etag": part.etag, "sha256": digest})
+        self._resuming.sent(part, digest)
         return part
-
-    def _note(self, step: dict[str, Any]) -> None:
-        if self._record is not None:
-            self._record.add(step)
-
-    def _resume(self, resuming: Resuming) -> None:
-        """Open the record, and take over the upload that it tells of if the store still has it."""
-        store = resuming.store
-        self._record = Journal(resuming.journal, {"what": resuming.what, "target": store.identify(self._key)})
-        self._record.open()
-        try:
-            for step in self._record.stale:
-                if "upload" in step:
-                    with suppress(StorageError):
-                        store.abort_upload(self._key, step["upload"])
-            begun = next((step for step in self._record.earlier if "upload" in step), None)
-            if begun is None:
-                return
-            noted = {(step["part"], step["etag"]): step["sha256"] for step in self._record.earlier if "sha256" in step}
-            try:
-                for part in store.list_parts(self._key, begun["upload"]):
-                    digest = noted.get((part.number, part.etag))
-                    if digest is not None:
-                        self._known[digest] = part
-            except MissingError:
-                self._record.restart()
-            else:
-                self._upload, self._mark = begun["upload"], begun["mark"]
-        except BaseException:  # whatever comes, the journal is released
-            self._record.close()
-            raise

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from storage.errors import WriteError
 from storage.parts import MAX_OBJECT_BYTES, next_part_bytes
-from storage.sender import Resuming, Sender
+from storage.sender import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from storage.resuming import Resuming
     from storage.store import ObjectInfo, WritableStore
 
 HEAD_BYTES: Final = 8 << 20
@@ -36,10 +37,10 @@ class ObjectWriter(io.RawIOBase):
     Leaving a `with` block by an exception, or `discard`, drops everything; an older object is untouched. A writer
     that is only forgotten is discarded too. Raises `StorageError` for what cannot be stored, in `write` or `close`.
 
-    With `resuming`, a failure or `discard` leaves the parts in the store, and the next writer of the same content
-    sends only those that are missing or differ. About `head_bytes`, `sender.IN_FLIGHT_BYTES` and one part are held
-    in memory. `part_bytes` gives the size of the part that begins at a position. For one thread at a time;
-    `discard` from any.
+    With `resuming`, which the caller enters and leaves, a failure or `discard` leaves the parts in the store, and
+    the next writer of the same content sends only those that are missing or differ. About `head_bytes`,
+    `sender.IN_FLIGHT_BYTES` and one part are held in memory. `part_bytes` gives the size of the part that begins at
+    a position. For one thread at a time; `discard` from any.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.storage.server import bucket, remote, running_server, server  # noqa: F401  (fixtures, for every test)
+from tests.storage.server import bucket, crowded, remote, running_server, server  # noqa: F401  (fixtures, for every test)
 
 ROOT: Final = Path(__file__).parents[1]
 

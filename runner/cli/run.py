@@ -127,11 +127,12 @@ def run(
     begin, length = parse_time(start, option="--start"), parse_length(duration, option="--duration")
 
     from kernels.catalogue import CATALOGUE
-    from kernels.chain import parse_chain
+    from kernels.chain import format_chain, parse_chain
     from kernels.io.containers import StreamChoices, check_codec, container_of
     from kernels.io.encode import EncodeSettings
     from kernels.pipeline import process
     from kernels.pixel_format import pixel_format
+    from runner.identity import job_identity
     from runner.media import check_different, open_input, output_to
     from storage.uri import parse
 
@@ -148,23 +149,23 @@ def run(
         pixel_format=pixel_format(pix_fmt) if pix_fmt is not None else None,
     )
     check_codec(container, encode.codec)
-    job = partial(
-        process,
-        container=container,
-        chain=steps,
-        encode=encode,
-        streams=StreamChoices(audio_codec=audio_codec, subtitles=subtitles, drop_unsupported=drop_unsupported),
-        start=begin,
-        duration=length,
-        autorotate=autorotate,
-        strict=strict,
-        threads=threads,
-        backend=backend,
-    )
+    choices: dict[str, Any] = {
+        "container": container,
+        "encode": encode,
+        "streams": StreamChoices(audio_codec=audio_codec, subtitles=subtitles, drop_unsupported=drop_unsupported),
+        "start": begin,
+        "duration": length,
+        "autorotate": autorotate,
+        "strict": strict,
+        "backend": backend,
+    }
+    job = partial(process, chain=steps, threads=threads, **choices)
     check_different(given, wanted)
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder prints a page on standard error; 1 leaves its errors
     with open_input(given) as file:
-        result = _run_into(output_to(wanted, overwrite=overwrite), partial(job, file), quiet=quiet)
+        made = job_identity(given, file, chain=format_chain(steps), **choices)
+        output = output_to(wanted, overwrite=overwrite, resume=made)
+        result = _run_into(output, partial(job, file), quiet=quiet)
     if json:
         print_json(_describe(result, wanted))
     elif not quiet:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -136,6 +137,17 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
     process.terminate()
     process.communicate(timeout=20)
     shutil.rmtree(folder, ignore_errors=True)  # what many uploads leave is large
+
+
+@pytest.fixture(scope="session")
+def crowded(running_server: Server) -> tuple[str, list[str]]:
+    """A bucket with 2,500 empty objects, three pages of a listing, and their keys in order."""
+    bucket = running_server.new_bucket(versioned=False)
+    store = running_server.store(bucket)
+    names = [f"n/{number:04d}" for number in range(2500)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda name: store.put(name, b""), names))
+    return bucket, names
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -267,12 +266,9 @@ def test_an_object_replaced_during_a_read_is_read_on_with_versions(remote: B2Sto
         assert read(remote) == b"new"
 
 
-def test_a_listing_goes_past_every_page(server: Server) -> None:
-    store = server.store(server.new_bucket(versioned=False))
-    names = [f"n{number:04d}" for number in range(2500)]
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda name: store.put(name, b""), names))
-    server.reset()
+def test_a_listing_goes_past_every_page(server: Server, crowded: tuple[str, list[str]]) -> None:
+    bucket, names = crowded
+    store = server.store(bucket)
     server.break_next({"op": "ListObjects", "skip": 1, "times": 2} | BUSY)
     assert [info.key for info in store.list()] == names
     assert server.counts()["ListObjects"] == 3 + 2

@@ -19,7 +19,7 @@ from storage.journal import Journal
 from storage.parts import PART_BYTES
 from storage.place import Place, Source
 from storage.reader import ObjectReader
-from storage.sender import Resuming
+from storage.resuming import Resuming
 from storage.store import MIN_PART_BYTES
 from storage.transfer import BLOCK_BYTES, copy_object
 from storage.writer import ObjectWriter
@@ -299,10 +299,12 @@ def test_a_journal_survives_being_cut(tmp_path: Path) -> None:
 
 def write_parts(remote: B2Store, journal: Path, content: bytes, *, fail_at: int | None = None) -> None:
     """Write `content` as a job does that makes the same bytes again when it is run again."""
-    resuming = Resuming(store=remote, journal=journal, what="job 7")
-    with ObjectWriter(
-        remote, "clip", head_bytes=MIN_PART_BYTES, part_bytes=lambda _: MIN_PART_BYTES, resuming=resuming
-    ) as file:
+    with (
+        Resuming(remote, "clip", journal=journal, what="job 7") as resuming,
+        ObjectWriter(
+            remote, "clip", head_bytes=MIN_PART_BYTES, part_bytes=lambda _: MIN_PART_BYTES, resuming=resuming
+        ) as file,
+    ):
         for start in range(0, len(content), MIB):
             if fail_at is not None and start >= fail_at:
                 raise RuntimeError("the job failed")
