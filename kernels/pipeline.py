@@ -78,10 +78,10 @@ def process(
     settings = encode or EncodeSettings()
     check_codec(container, settings.codec)
     span = Span.of(start, duration)
-    steps = _as_steps(chain)
+    steps = as_steps(chain)
     with ExitStack() as stack:
         opened = stack.enter_context(Source(source))
-        job = _Job(
+        job = Job(
             source=opened,
             span=span,
             tracks=plan_tracks(container, opened.others, streams or StreamChoices()),
@@ -97,7 +97,7 @@ def process(
         return job.run(steps, sink, stack)
 
 
-def _as_steps(chain: str | Sequence[Step]) -> tuple[Step, ...]:
+def as_steps(chain: str | Sequence[Step]) -> tuple[Step, ...]:
     if not isinstance(chain, str):
         return tuple(chain)
     from kernels.catalogue import CATALOGUE
@@ -106,7 +106,9 @@ def _as_steps(chain: str | Sequence[Step]) -> tuple[Step, ...]:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Job:
+class Job:
+    """One input into one output; `kernels.segments` changes some of its steps."""
+
     source: Source
     span: Span
     tracks: tuple[Track, ...]
@@ -123,13 +125,7 @@ class _Job:
 
     def run(self, steps: tuple[Step, ...], sink: BinaryIO, stack: ExitStack) -> Result:
         self.report("opening")
-        decoder = SoftwareDecoder(
-            self.source,
-            copied=Copies.inputs(self.tracks),
-            span=self.span,
-            threads=self.threads,
-            strict=self.strict,
-        )
+        decoder = self._open_decoder()
         self.warnings += Copies.warnings(self.tracks)
         if self.source.field_order is not FieldOrder.PROGRESSIVE:
             order = self.source.field_order.value
@@ -138,7 +134,7 @@ class _Job:
             self.warnings.append("Dolby Vision metadata cannot be kept when frames are changed, and was dropped")
         events = iter(decoder)
         stack.callback(events.close)
-        held, first = _first_frame(events)
+        held, first = first_frame(events)
         plan = self._plan(first, steps)
         executor = stack.enter_context(_executor(plan, self.threads))
         self.report("compiling kernels")
@@ -152,12 +148,12 @@ class _Job:
             muxer.start()
             for packet in held:
                 copies.feed(packet)
-            lines = _Lines(first, plan, self.cancellation)
+            lines = Lines(first, plan, self.cancellation)
             self.report.start_clock()
             self._run_threads(
                 {
                     "decode": lambda: self._decode(events, first, copies, lines),
-                    "filter": lambda: _filter(executor, lines),
+                    "filter": lambda: self._filter(executor, lines),
                     "encode": lambda: self._encode(encoder, muxer, lines),
                 },
                 decoder,
@@ -181,6 +177,15 @@ class _Job:
             warnings=(*self.warnings, *encoder.warnings, *decoder.warnings()),
         )
 
+    def _open_decoder(self) -> SoftwareDecoder:
+        return SoftwareDecoder(
+            self.source,
+            copied=Copies.inputs(self.tracks),
+            span=self.span,
+            threads=self.threads,
+            strict=self.strict,
+        )
+
     def _check_refused(self, count: int) -> None:
         """Name the copied packets that had to be left out. Raises `InputError` under `strict`."""
         if count and self.strict:
@@ -192,7 +197,7 @@ class _Job:
 
     def _plan(self, first: Frame, steps: tuple[Step, ...]) -> Plan:
         if self.autorotate:
-            steps = (*_as_steps(rotation_chain(display_matrix(first.side_data))), *steps)
+            steps = (*as_steps(rotation_chain(display_matrix(first.side_data))), *steps)
         wanted = plan_chain(first.format, steps).target.pixel_format
         return plan_chain(first.format, steps, pixel_format=encoder_pixel_format(self.settings, wanted))
 
@@ -292,7 +297,7 @@ class _Job:
         end_s = seconds if self.span.end_s is None else min(seconds, self.span.end_s)
         return max(0, round((end_s - (self.span.start_s or 0)) * rate))
 
-    def _decode(self, events: Generator[Frame | Packet], first: Frame, copies: Copies, lines: _Lines) -> None:
+    def _decode(self, events: Generator[Frame | Packet], first: Frame, copies: Copies, lines: Lines) -> None:
         lines.decoded.put(first)
         started = time.perf_counter()
         for event in events:
@@ -308,7 +313,22 @@ class _Job:
         lines.busy_s["decode"] += time.perf_counter() - started
         lines.decoded.close()
 
-    def _encode(self, encoder: SoftwareEncoder, muxer: Muxer, lines: _Lines) -> None:
+    def _filter(self, executor: Any, lines: Lines) -> None:
+        while (frame := lines.decoded.get()) is not None:
+            started = time.perf_counter()
+            out = executor.run(frame)
+            lines.busy_s["filter"] += time.perf_counter() - started
+            lines.filtered_frames += 1
+            del frame
+            self._pass_on(out, lines)
+            del out
+        lines.filtered.close()
+
+    def _pass_on(self, frame: Frame, lines: Lines) -> None:
+        """A frame to the encoder."""
+        lines.filtered.put(frame)
+
+    def _encode(self, encoder: SoftwareEncoder, muxer: Muxer, lines: Lines) -> None:
         while (frame := lines.filtered.get()) is not None:
             started = time.perf_counter()
             for packet in encoder.encode(frame):
@@ -336,7 +356,7 @@ class _Job:
         self.warnings.append(message)
 
 
-class _Lines:
+class Lines:
     """The two channels of a job and what its threads spent."""
 
     def __init__(self, first: Frame, plan: Plan, cancellation: Cancellation) -> None:
@@ -361,25 +381,13 @@ class _Lines:
         )
 
 
-def _filter(executor: Any, lines: _Lines) -> None:
-    while (frame := lines.decoded.get()) is not None:
-        started = time.perf_counter()
-        out = executor.run(frame)
-        lines.busy_s["filter"] += time.perf_counter() - started
-        lines.filtered_frames += 1
-        del frame
-        lines.filtered.put(out)
-        del out
-    lines.filtered.close()
-
-
 def _executor(plan: Plan, threads: int | None) -> Any:
     from kernels.backends.cpu import CpuExecutor
 
     return CpuExecutor(plan, threads=threads)
 
 
-def _first_frame(events: Generator[Frame | Packet]) -> tuple[list[Packet], Frame]:
+def first_frame(events: Generator[Frame | Packet]) -> tuple[list[Packet], Frame]:
     """The first frame, and the packets of other streams that came before it. Raises `InputError` without one."""
     held: list[Packet] = []
     for event in events:

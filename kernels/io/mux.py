@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
+    from kernels.io.containers import Container
+
 BUFFER_BYTES: Final = 1 << 20
 MAX_INTERLEAVE_US: Final = 4_000_000
 """How much encoded video libav may hold while it waits for a packet of every other stream: longer than any
@@ -75,7 +77,7 @@ class Muxer:
     def __init__(
         self,
         sink: BinaryIO,
-        container: str,
+        container: str | Container,
         *,
         reserve: Reserve,
         origin_s: Fraction,
@@ -83,7 +85,7 @@ class Muxer:
         reserve_bytes: int | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        self.rules = container_of(container)
+        self.rules = container_of(container) if isinstance(container, str) else container
         self._metadata = dict(metadata or {})
         self._sink = HeadSink(sink)
         self._origin_s = origin_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import av
@@ -12,7 +13,34 @@ from kernels.io.source import reading
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from kernels.io.frame_index import FrameIndex
     from kernels.io.source import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Where decoding begins, as an index of all frames knows it."""
+
+    dts: int | None
+    """Decode time of a keyframe, in ticks of the video stream; None for the beginning of the file."""
+    before: int
+    """Frames of the source before the first one that is wanted."""
+
+
+def entries(index: FrameIndex, number: int) -> tuple[Entry, ...]:
+    """Where decoding may begin for frame `number` to come out, the nearest place first."""
+    beginning = Entry(dts=None, before=number)
+    keyframe = index.keyframe_before(number)
+    if keyframe not in index.keyframes or keyframe == 0:
+        return (beginning,)
+    return Entry(dts=index.keyframe_dts[index.keyframes.index(keyframe)], before=number), beginning
+
+
+def seek_to(source: Source, entry: Entry) -> None:
+    """Go to the keyframe of `entry`. Raises `InputError` where the input cannot be rewound."""
+    if entry.dts is not None:
+        with reading(source.name, "cannot be rewound, so it cannot be cut into segments"):
+            source.container.seek(entry.dts, stream=source.video, backward=True)
 
 
 def seek_before(source: Source, start_s: Fraction) -> int:

@@ -13,7 +13,7 @@ from kernels.errors import InputError
 from kernels.frame import FieldOrder, Frame, VideoFormat
 from kernels.io.damage import DamageLog
 from kernels.io.picture import color_of, layout_of, planes_of
-from kernels.io.seek import seek_before
+from kernels.io.seek import seek_before, seek_to
 from kernels.io.span import Span
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
     from kernels.io.picture import Layout
+    from kernels.io.seek import Entry
     from kernels.io.source import Source
 
 MAX_THREADS: Final = 8
@@ -47,7 +48,8 @@ data into a cycle, which keeps the whole picture in memory until the garbage col
 class SoftwareDecoder:
     """Decodes the video stream of `source`; see `kernels.io.decode.Decoder`.
 
-    `copied` are the streams whose packets are handed out untouched. Iterating raises `InputError` when the
+    `copied` are the streams whose packets are handed out untouched. `entry` says where decoding begins, for whoever
+    has an index; without, `span` alone does. Iterating raises `InputError` when the
     picture's size or format changes on the way, when nothing can be decoded and, if `strict`, at the first damage.
     """
 
@@ -57,10 +59,12 @@ class SoftwareDecoder:
         *,
         copied: Sequence[Stream] = (),
         span: Span | None = None,
+        entry: Entry | None = None,
         threads: int | None = None,
         strict: bool = False,
     ) -> None:
         self._source = source
+        self._entry = entry
         self._copied = tuple(copied)
         self._span = span or Span()
         self._strict = strict
@@ -111,7 +115,10 @@ class SoftwareDecoder:
 
     def __iter__(self) -> Generator[Frame | Packet]:
         video = self._source.video
-        if self._span.start_s is not None:
+        if self._entry is not None:
+            self._index = self._entry.before
+            seek_to(self._source, self._entry)
+        elif self._span.start_s is not None:
             self._index = seek_before(self._source, self._span.start_s)
         names = (video.codec_context.codec.name, self._source.container.format.name)
         with DamageLog(names) as self._log:

@@ -1,0 +1,287 @@
+"""A job in segments: each is encoded for itself, anywhere, and all are joined into what one run would have written."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from kernels.errors import InputError, UnavailableError
+from kernels.io.beside import Beside
+from kernels.io.carrier import Carrier, SegmentFacts, SegmentReader
+from kernels.io.channel import Cancellation
+from kernels.io.containers import StreamChoices, check_codec, plan_tracks
+from kernels.io.copy import Copies
+from kernels.io.join import joined
+from kernels.io.seek import entries
+from kernels.io.software import SoftwareDecoder
+from kernels.io.source import Source
+from kernels.io.span import Span
+from kernels.pipeline import Job, as_steps, first_frame
+from kernels.progress import Progress, Reporter, Result
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+    from fractions import Fraction
+
+    from kernels.chain import Step
+    from kernels.frame import Frame
+    from kernels.io.encode import EncodeSettings
+    from kernels.io.frame_index import FrameIndex
+    from kernels.io.join import Piece
+    from kernels.io.mux import Muxer
+    from kernels.io.seek import Entry
+    from kernels.io.source import InputLike
+    from kernels.pipeline import Lines
+    from kernels.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What all segments of a job have in common; as in `kernels.process`."""
+
+    container: str
+    chain: str | Sequence[Step] = ()
+    encode: EncodeSettings
+    streams: StreamChoices = field(default_factory=StreamChoices)
+    start_s: Fraction | None = None
+    duration_s: Fraction | None = None
+    autorotate: bool = True
+    strict: bool = False
+    threads: int | None = None
+    backend: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The frames of one segment."""
+
+    first: int
+    last: int
+    """One more than the last frame written; both count from the start of the source."""
+    before: int = 0
+    """Frames before `first` that the chain has to see."""
+    after: int = 0
+    """Frames after the last one that the chain has to see."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.before <= self.first < self.last or self.after < 0:
+            raise InputError(f"frames {self.first} to {self.last} with {self.before} before are no segment")
+
+
+def encode_segment(
+    source: InputLike,
+    sink: BinaryIO,
+    window: Window,
+    index: FrameIndex,
+    settings: Settings,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Result:
+    """Decode, filter and encode the frames of `window` into `sink`, which needs `write` alone.
+
+    The first frame is a keyframe and no frame refers to one outside. Raises as `kernels.process` does, and
+    `InputError` when the source has other frames than `index` says.
+    """
+    begin = window.first - window.before
+    for entry in entries(index, begin):
+        with ExitStack() as stack:
+            common = _common(source, settings, stack, on_progress, stop)
+            common |= {"tracks": (), "span": _window_span(window, index, common["source"])}
+            job = _SegmentJob(**common, window=window, index=index, entry=entry)
+            try:
+                return job.run(as_steps(settings.chain), sink, stack)
+            except _MisplacedError:  # the container's own index led elsewhere; nothing was written yet
+                _rewind(source)
+    raise _moved(source, begin)
+
+
+def read_segment(file: BinaryIO, name: str) -> SegmentFacts:
+    """What the segment `file` holds, read to its end once. Raises `InputError` for what is no segment."""
+    with SegmentReader(file, name) as segment:
+        return segment.facts()
+
+
+def join_segments(
+    source: InputLike,
+    sink: BinaryIO,
+    pieces: Sequence[Piece],
+    index: FrameIndex,
+    settings: Settings,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Result:
+    """Write into `sink` what `kernels.process` would have written, with the video of `pieces` as it is.
+
+    Everything beside the video is taken from `source`. Raises as `kernels.process` does, and `InputError` for
+    pieces that do not fit.
+    """
+    with ExitStack() as stack:
+        first, entry = _decode_first(source, pieces[0].first, index, settings)
+        common = _common(source, settings, stack, on_progress, stop)
+        job = _JoinJob(**common, pieces=tuple(pieces), index=index, entry=entry, first=first)
+        return job.run(as_steps(settings.chain), sink, stack)
+
+
+class _MisplacedError(Exception):
+    """Decoding did not begin where it was meant to."""
+
+
+def _rewind(source: InputLike) -> None:
+    if not isinstance(source, str) and hasattr(source, "seek"):
+        source.seek(0)
+
+
+def _common(
+    source: InputLike,
+    settings: Settings,
+    stack: ExitStack,
+    on_progress: Callable[[Progress], None] | None,
+    stop: threading.Event | None,
+) -> dict[str, Any]:
+    """The fields of `Job` for the whole of a job."""
+    if settings.backend != "cpu":
+        raise UnavailableError(f"backend {settings.backend!r} is not available here; use cpu")
+    check_codec(settings.container, settings.encode.codec)
+    opened = stack.enter_context(Source(source))
+    return {
+        "source": opened,
+        "span": Span.of(settings.start_s, settings.duration_s),
+        "tracks": plan_tracks(settings.container, opened.others, settings.streams),
+        "container": settings.container,
+        "settings": settings.encode,
+        "strict": settings.strict,
+        "threads": settings.threads,
+        "cancellation": Cancellation(stop),
+        "report": Reporter(on_progress),
+        "autorotate": settings.autorotate,
+        "index_reserve_bytes": None,
+    }
+
+
+def _window_span(window: Window, index: FrameIndex, source: Source) -> Span:
+    """From the first frame to be decoded to the first one after the last."""
+    begin, end = window.first - window.before, window.last + window.after
+    if window.last > len(index.pts):
+        raise InputError(f"frames {window.first} to {window.last} lie past the index, which has {len(index.pts)}")
+    start_s = index.pts[begin] * index.time_base - source.start_s
+    end_s = index.pts[end] * index.time_base - source.start_s if end < len(index.pts) else None
+    return Span(start_s=start_s, end_s=end_s)
+
+
+def _decode_first(given: InputLike, number: int, index: FrameIndex, settings: Settings) -> tuple[Frame, Entry]:
+    """Frame `number`, which says what the output's video is like, and where decoding it began."""
+    for entry in entries(index, number):
+        with Source(given) as source:
+            span = Span(start_s=index.pts[number] * index.time_base - source.start_s)
+            decoder = SoftwareDecoder(source, span=span, entry=entry, threads=1, strict=settings.strict)
+            events = iter(decoder)
+            try:
+                first = first_frame(events)[1]
+            finally:
+                events.close()
+        _rewind(given)
+        if first.pts == index.pts[number]:
+            return first, entry
+    raise _moved(given, number)
+
+
+def _moved(given: InputLike, number: int) -> InputError:
+    name = getattr(given, "name", given)
+    return InputError(f"{name}: frame {number} is not where the index says; plan the job again")
+
+
+@dataclass(slots=True, kw_only=True)
+class _SegmentJob(Job):
+    window: Window
+    index: FrameIndex
+    entry: Entry
+
+    def _open_decoder(self) -> SoftwareDecoder:
+        return SoftwareDecoder(self.source, span=self.span, entry=self.entry, threads=self.threads, strict=self.strict)
+
+    def _plan(self, first: Frame, steps: tuple[Step, ...]) -> Plan:
+        if first.index != self.window.first - self.window.before or first.pts != self.index.pts[first.index]:
+            raise _MisplacedError
+        return Job._plan(self, first, steps)  # noqa: SLF001 - super() knows no class with slots
+
+    def _open_muxer(self, sink: BinaryIO) -> Muxer:
+        return Carrier(sink)
+
+    def _chapters(self) -> list[Any]:
+        return []
+
+    def _pass_on(self, frame: Frame, lines: Lines) -> None:
+        if frame.index >= len(self.index.pts) or frame.pts != self.index.pts[frame.index]:
+            raise InputError(f"{self.source.name}: frame {frame.index} has another time than its packet")
+        if self.window.first <= frame.index < self.window.last:
+            lines.filtered.put(frame)
+
+    def _frames_total(self) -> int | None:
+        return self.window.last - self.window.first
+
+    def _check_counts(self, decoder: SoftwareDecoder) -> None:
+        wanted = self.window.last - self.window.first
+        if self.frames_out != wanted:
+            raise InputError(
+                f"{self.source.name}: frames {self.window.first} to {self.window.last - 1} gave {self.frames_out} of "
+                f"{wanted} frames ({decoder.damaged_packets} damaged packets); a damaged file is for `runner run`"
+            )
+
+
+@dataclass(slots=True, kw_only=True)
+class _JoinJob(Job):
+    pieces: tuple[Piece, ...]
+    index: FrameIndex
+    entry: Entry
+    first: Frame
+
+    def run(self, steps: tuple[Step, ...], sink: BinaryIO, stack: ExitStack) -> Result:
+        del stack
+        self.report("opening")
+        self.warnings += Copies.warnings(self.tracks)
+        plan = self._plan(self.first, steps)
+        muxer = self._open_muxer(sink)
+        try:
+            encoder = self._open_encoder(muxer, plan, self.first)
+            beside = Beside(self.source, Copies.inputs(self.tracks), self.span, self.entry)
+            copies = Copies(self.source, self.tracks, muxer, self.span, beside.held)
+            muxer.container.set_chapters(self._chapters())
+            muxer.start()
+            for packet in beside.held:
+                copies.feed(packet)
+            self.report.start_clock()
+            self._join(muxer, beside, copies, extradata=bytes(encoder.stream.codec_context.extradata or b""))
+            self.warnings += muxer.finish()
+            self._check_refused(muxer.refused_packets)
+        except BaseException:  # Ctrl-C too must leave no half-written output
+            muxer.abandon()
+            raise
+        if beside.problem:
+            self.warnings.append(f"the input cannot be read to its end: {beside.problem}")
+        elapsed_s = self.report.elapsed_s
+        return Result(
+            frames_in=self.frames_out,
+            frames_out=self.frames_out,
+            damaged_packets=muxer.refused_packets,
+            elapsed_s=elapsed_s,
+            fps=self.frames_out / elapsed_s if elapsed_s else 0.0,
+            backend="cpu",
+            stages=(),
+            warnings=(*self.warnings, *encoder.warnings),
+        )
+
+    def _join(self, muxer: Muxer, beside: Beside, copies: Copies, *, extradata: bytes) -> None:
+        total = self.pieces[-1].last - self.pieces[0].first
+        for packet in joined(self.pieces, self.index, codec=self.settings.codec, extradata=extradata):
+            self.cancellation.check()
+            assert packet.dts is not None
+            beside.feed(copies, packet.dts * self.index.time_base)
+            muxer.write_video(packet)
+            self.frames_out += 1
+            if not self.frames_out % 64:
+                self.report("joining", self.frames_out, self.frames_out, total)
+        beside.finish(copies)
