@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import shutil
@@ -11,7 +10,10 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MIB: Final = 1 << 20
 
@@ -174,34 +176,68 @@ def _cuda() -> list[Check]:
         _optional("nvrtc", ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"), None, wanted),
         _optional("cupy", ("cupy-cuda13x", "cupy-cuda12x", "cupy"), "cupy", wanted),
         _optional("PyNvVideoCodec", ("PyNvVideoCodec",), "PyNvVideoCodec", wanted),
+        _hardware("NVDEC", _decoders, "decoding"),
+        _hardware("NVENC", _encoders, "encoding"),
     ]
 
 
 def _driver() -> Check:
     """The CUDA driver, asked through its own library: how many devices, and which CUDA it speaks."""
-    name = "CUDA driver"
+    from kernels.backends.driver import find_driver
+
+    driver = find_driver()
+    found = driver.problem or f"CUDA {driver.cuda[0]}.{driver.cuda[1]}, {', '.join(driver.devices)}"
+    return Check(name="CUDA driver", ok=not driver.problem, found=found, advice=driver.advice)
+
+
+def _hardware(name: str, ask: Callable[[], list[str]], work: str) -> Check:
+    """One of the GPU's codec engines: what it can do, or why it is not used."""
+    from kernels.errors import UnavailableError
+
+    advice = f"nothing to do: {work} runs on the CPU"
     try:
-        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-    except OSError:
-        advice = "needs an NVIDIA GPU and its driver; without them everything runs on the CPU"
-        return Check(name=name, ok=False, found="no NVIDIA driver library (libcuda.so.1)", advice=advice)
-    status, count, spoken = driver.cuInit(0), ctypes.c_int(), ctypes.c_int()
-    if status:
-        advice = "check that `nvidia-smi` lists a GPU, and in a container that it was started with --gpus all"
-        return Check(name=name, ok=False, found=f"the driver is there but cuInit fails with {status}", advice=advice)
-    driver.cuDeviceGetCount(ctypes.byref(count))
-    driver.cuDriverGetVersion(ctypes.byref(spoken))
-    spoken_name = f"CUDA {spoken.value // 1000}.{spoken.value % 1000 // 10}"
-    names = [_device_name(driver, i) for i in range(count.value)]
-    advice = "" if names else "the driver sees no GPU; check `nvidia-smi` and CUDA_VISIBLE_DEVICES"
-    return Check(name=name, ok=bool(names), found=f"{spoken_name}, {', '.join(names) or 'no device'}", advice=advice)
+        found = ask()
+    except UnavailableError as error:
+        return Check(name=name, ok=False, found=str(error), advice=advice)
+    return Check(name=name, ok=bool(found), found=", ".join(found) or "no codec", advice="" if found else advice)
 
 
-def _device_name(driver: ctypes.CDLL, index: int) -> str:
-    device, text = ctypes.c_int(), ctypes.create_string_buffer(256)
-    if driver.cuDeviceGet(ctypes.byref(device), index) or driver.cuDeviceGetName(text, len(text), device):
-        return f"device {index}"
-    return text.value.decode(errors="replace")
+def _decoders() -> list[str]:
+    from kernels.io.capabilities import HARDWARE_DECODED
+    from kernels.io.nvcaps import decoder_caps
+
+    found, engines = [], 0
+    for codec in HARDWARE_DECODED:
+        shapes = [("420", 8), ("420", 10), ("422", 8), ("422", 10), ("444", 8), ("444", 10)]
+        caps = [(chroma, depth, decoder_caps(codec, chroma, depth)) for chroma, depth in shapes]
+        able = [f"{':'.join(chroma)}/{depth}" for chroma, depth, answer in caps if answer.is_supported]
+        engines = max(engines, *(answer.engines for _, _, answer in caps))
+        found += [f"{codec} {' '.join(able)}"] if able else []
+    return [*found, _count(engines)] if found else []
+
+
+def _encoders() -> list[str]:
+    from kernels.errors import UnavailableError
+    from kernels.io.capabilities import HARDWARE_ENCODED
+    from kernels.io.nvcaps import encoder_caps
+
+    found, engines, problem = [], 0, None
+    for codec in HARDWARE_ENCODED:
+        try:
+            caps = encoder_caps(codec)
+        except UnavailableError as error:
+            problem = problem or error
+            continue
+        able = ["4:2:0/8", *["4:2:0/10"] * caps.has_10_bit, *["4:4:4/8"] * caps.has_444]
+        found.append(f"{codec} {' '.join(able)}")
+        engines = max(engines, caps.engines)
+    if problem is not None and not found:
+        raise problem
+    return [*found, _count(engines)]
+
+
+def _count(engines: int) -> str:
+    return f"{engines} engine" if engines == 1 else f"{engines} engines"
 
 
 def _optional(name: str, distributions: tuple[str, ...], module: str | None, advice: str) -> Check:

@@ -1,0 +1,237 @@
+/* libcuda.so.1 on host memory: what PyNvVideoCodec asks of it, done at once and in order.
+ *
+ * NV_CUINIT    what cuInit returns (0)
+ * NV_DEVICES   how many devices there are (1)
+ */
+#include "standin.h"
+
+typedef unsigned long long device_pointer;
+
+static void *const PRIMARY = (void *)0x1000;
+
+enum { HOST_MEMORY = 1 };
+
+typedef struct {
+    size_t src_x, src_y;
+    int src_type;
+    const void *src_host;
+    device_pointer src_device;
+    void *src_array;
+    size_t src_pitch;
+    size_t dst_x, dst_y;
+    int dst_type;
+    void *dst_host;
+    device_pointer dst_device;
+    void *dst_array;
+    size_t dst_pitch;
+    size_t width_bytes, height;
+} copy_2d;
+
+int cuInit(unsigned flags)
+{
+    return (int)number("NV_CUINIT", OK);
+}
+
+int cuDriverGetVersion(int *version)
+{
+    *version = 13000;
+    return OK;
+}
+
+int cuDeviceGetCount(int *count)
+{
+    *count = (int)number("NV_DEVICES", 1);
+    return OK;
+}
+
+int cuDeviceGet(int *device, int ordinal)
+{
+    *device = ordinal;
+    return OK;
+}
+
+int cuDeviceGetName(char *name, int size, int device)
+{
+    snprintf(name, (size_t)size, "Stand-in %d", device);
+    return OK;
+}
+
+int cuDeviceGetAttribute(int *value, int attribute, int device)
+{
+    *value = attribute == 75 ? 8 : attribute == 76 ? 9 : 1; /* compute capability 8.9 */
+    return OK;
+}
+
+int cuDevicePrimaryCtxRetain(void **context, int device)
+{
+    *context = PRIMARY;
+    return OK;
+}
+
+int cuDevicePrimaryCtxRelease_v2(int device)
+{
+    return OK;
+}
+
+int cuCtxCreate_v2(void **context, unsigned flags, int device)
+{
+    *context = (void *)0x2000;
+    return OK;
+}
+
+int cuCtxDestroy_v2(void *context)
+{
+    return OK;
+}
+
+int cuCtxGetDevice(int *device)
+{
+    *device = 0;
+    return OK;
+}
+
+int cuCtxPushCurrent_v2(void *context)
+{
+    return OK;
+}
+
+int cuCtxPopCurrent_v2(void **context)
+{
+    if (context)
+        *context = PRIMARY;
+    return OK;
+}
+
+int cuEventCreate(void **event, unsigned flags)
+{
+    *event = malloc(1);
+    return OK;
+}
+
+int cuEventDestroy_v2(void *event)
+{
+    free(event);
+    return OK;
+}
+
+int cuEventRecord(void *event, void *stream)
+{
+    return OK;
+}
+
+int cuEventSynchronize(void *event)
+{
+    return OK;
+}
+
+int cuGetErrorName(int status, const char **name)
+{
+    *name = "CUDA_ERROR_STANDIN";
+    return OK;
+}
+
+int cuGetErrorString(int status, const char **text)
+{
+    *text = "the stand-in driver refuses";
+    return OK;
+}
+
+int cuMemAlloc_v2(device_pointer *pointer, size_t size)
+{
+    *pointer = (device_pointer)calloc(1, size);
+    return OK;
+}
+
+int cuMemAllocAsync(device_pointer *pointer, size_t size, void *stream)
+{
+    return cuMemAlloc_v2(pointer, size);
+}
+
+int cuMemAllocPitch_v2(device_pointer *pointer, size_t *pitch, size_t width, size_t height, unsigned element)
+{
+    *pitch = (width + 511) & ~(size_t)511;
+    return cuMemAlloc_v2(pointer, *pitch * height);
+}
+
+int cuMemFree_v2(device_pointer pointer)
+{
+    free((void *)pointer);
+    return OK;
+}
+
+int cuMemFreeAsync(device_pointer pointer, void *stream)
+{
+    return cuMemFree_v2(pointer);
+}
+
+int cuMemcpy2D_v2(const copy_2d *c)
+{
+    const char *from = c->src_type == HOST_MEMORY ? c->src_host : (const char *)c->src_device;
+    char *to = c->dst_type == HOST_MEMORY ? c->dst_host : (char *)c->dst_device;
+    size_t from_pitch = c->src_pitch ? c->src_pitch : c->width_bytes;
+    size_t to_pitch = c->dst_pitch ? c->dst_pitch : c->width_bytes;
+    from += c->src_y * from_pitch + c->src_x;
+    to += c->dst_y * to_pitch + c->dst_x;
+    for (size_t y = 0; y < c->height; y++)
+        memcpy(to + y * to_pitch, from + y * from_pitch, c->width_bytes);
+    return OK;
+}
+
+int cuMemcpy2DAsync_v2(const copy_2d *c, void *stream)
+{
+    return cuMemcpy2D_v2(c);
+}
+
+int cuMemcpyDtoH_v2(void *to, device_pointer from, size_t size)
+{
+    memcpy(to, (void *)from, size);
+    return OK;
+}
+
+int cuMemcpyDtoHAsync_v2(void *to, device_pointer from, size_t size, void *stream)
+{
+    return cuMemcpyDtoH_v2(to, from, size);
+}
+
+int cuMemcpyHtoD_v2(device_pointer to, const void *from, size_t size)
+{
+    memcpy((void *)to, from, size);
+    return OK;
+}
+
+int cuPointerGetAttribute(void *data, int attribute, device_pointer pointer)
+{
+    if (attribute == 1) /* context */
+        *(void **)data = PRIMARY;
+    else
+        *(int *)data = attribute == 2 ? 2 : 0; /* memory type: device; device ordinal: 0 */
+    return OK;
+}
+
+int cuStreamCreate(void **stream, unsigned flags)
+{
+    *stream = malloc(1);
+    return OK;
+}
+
+int cuStreamDestroy_v2(void *stream)
+{
+    free(stream);
+    return OK;
+}
+
+int cuStreamGetCtx(void *stream, void **context)
+{
+    *context = PRIMARY;
+    return OK;
+}
+
+int cuStreamSynchronize(void *stream)
+{
+    return OK;
+}
+
+int cuStreamWaitEvent(void *stream, void *event, unsigned flags)
+{
+    return OK;
+}
