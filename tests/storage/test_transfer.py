@@ -341,3 +341,19 @@ def test_a_job_that_makes_other_bytes_than_before_sends_them(
     with ObjectReader(remote, "clip") as file:
         assert file.read() == other[:10] + b"patched at the end" + other[28:]
     assert list(remote.list_uploads()) == []
+
+
+def test_a_key_that_may_not_list_sends_everything_again(
+    server: Server, remote: B2Store, tmp_path: Path, data: bytes
+) -> None:
+    content, journal = data[: 30 * MIB], tmp_path / "journal"
+    with pytest.raises(RuntimeError, match="job"):
+        write_parts(remote, journal, content, fail_at=28 * MIB)
+    server.reset()
+    server.break_next({"op": "ListParts", "status": 403, "code": "AccessDenied", "message": "not entitled"})
+    write_parts(remote, journal, content)
+    assert server.counts()["UploadPart"] == 6
+    with ObjectReader(remote, "clip") as file:
+        assert file.read() == content[:10] + b"patched at the end" + content[28:]
+    assert list(remote.list_uploads()) == []
+    assert not journal.exists()

@@ -202,7 +202,7 @@ def noted_parts(state: Path) -> int:
     return sum(path.read_text().count('"sha256"') for path in state.rglob("*.jsonl"))
 
 
-def run_and_kill(server: Server, state: Path, noise: Path, target: str, *, parts: int) -> None:
+def run_and_kill(server: Server, state: Path, noise: Path | str, target: str, *, parts: int) -> None:
     """Start the job, and kill it once `parts` of its parts are there and noted; none comes after them."""
     hold = {"op": "UploadPart", "skip": parts} if parts < PARTS else {"op": "CompleteMultipartUpload"}
     server.reset()
@@ -224,16 +224,29 @@ def state(account: str, tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-@pytest.mark.parametrize("kept", [1, PARTS])
+@pytest.mark.parametrize(("kept", "remote_input"), [(1, True), (PARTS, False)])
 def test_a_killed_run_goes_on_where_it_stopped(
-    inside: Runner, account: str, remote: B2Store, server: Server, state: Path, noise: Path, flipped: Path, kept: int
+    inside: Runner,
+    account: str,
+    remote: B2Store,
+    server: Server,
+    state: Path,
+    noise: Path,
+    flipped: Path,
+    kept: int,
+    *,
+    remote_input: bool,
 ) -> None:
+    source: Path | str = noise
+    if remote_input:
+        source = f"{account}/in.mkv"
+        remote.put("in.mkv", noise.read_bytes())
     remote.put("out.mkv", b"old")
-    run_and_kill(server, state, noise, f"{account}/out.mkv", parts=kept)
+    run_and_kill(server, state, source, f"{account}/out.mkv", parts=kept)
     assert content(remote, "out.mkv") == b"old"
     assert len(list(remote.list_uploads())) == 1
     server.reset()
-    ended = inside("run", noise, f"{account}/out.mkv", *FLIP, "-y")
+    ended = inside("run", source, f"{account}/out.mkv", *FLIP, "-y")
     assert ended.code == 0, ended.err
     assert server.counts().get("UploadPart", 0) == PARTS - kept
     assert content(remote, "out.mkv") == flipped.read_bytes()
