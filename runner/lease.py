@@ -58,11 +58,16 @@ class Market:
     stop: StopRequest
     end_limit_s: float = LIMIT_S
     looks_s: tuple[float, ...] = LOOKS_S
+    listen: Callable[[Entry], None] | None = None
+    """Is told what the journal was told, once it is on disk."""
 
     def note(self, event: str, label: str, **facts: object) -> None:
         """A line in the journal."""
-        entry = {"event": event, "time_s": self.clock.now(), "label": label, "provider": self.provider.name}
-        self.journal.write(Entry.model_validate(entry | facts))
+        given = {"event": event, "time_s": self.clock.now(), "label": label, "provider": self.provider.name}
+        entry = Entry.model_validate(given | facts)
+        self.journal.write(entry)
+        if self.listen is not None:
+            self.listen(entry)
 
 
 @dataclass(slots=True, kw_only=True)

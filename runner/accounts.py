@@ -1,0 +1,85 @@
+"""The rentals of one run, kept in its folder: what it has cost, and how long it may go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runner.spending import Rent, affordable_until, spent_usd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from runner.bucket import RunBucket
+    from runner.clock import Clock
+    from runner.journal import Entry
+    from runner.provider import Offer
+
+
+class Accounts:
+    """Follows what the journal is told, and writes each rental into the bucket before and after it."""
+
+    def __init__(self, bucket: RunBucket, budget_usd: Decimal | None, clock: Clock, *, reserve_s: float) -> None:
+        self._bucket = bucket
+        self._budget_usd = budget_usd
+        self._clock = clock
+        self._reserve_s = reserve_s
+        self._rents: dict[str, Rent] = {one.label: one for one in read_rents(bucket)}
+
+    def get(self, label: str) -> Rent | None:
+        return self._rents.get(label)
+
+    def spent_usd(self) -> Decimal:
+        """What the run has cost so far, at most."""
+        return spent_usd(self._rents.values(), self._clock.now())
+
+    def end_of(self, offer: Offer, traffic_usd: Decimal, deadline_s: float) -> float:
+        """When an instance of `offer` would have to end: by the budget or at `deadline_s`."""
+        until = affordable_until(
+            self._rents.values(),
+            budget_usd=self._budget_usd,
+            price_usd_per_h=offer.price_usd_per_h,
+            traffic_usd=traffic_usd,
+            now_s=self._clock.now(),
+            reserve_s=self._reserve_s,
+        )
+        return min(until, deadline_s)
+
+    def begin(self, rent: Rent) -> None:
+        """Before anything is asked of the provider."""
+        self._save(rent)
+
+    def hear(self, entry: Entry) -> None:
+        """What the journal is told about a label of ours."""
+        rent = self._rents.get(entry.label)
+        if rent is None:
+            return
+        if entry.event == "created":
+            self._save(rent.model_copy(update={"instance": entry.instance}))
+        elif entry.event in {"absent", "destroyed"}:
+            self._save(rent.model_copy(update={"ended_s": entry.time_s, "absent": entry.event == "absent"}))
+
+    def explain(self, label: str, reason: str) -> None:
+        """Why the instance is about to end."""
+        if (rent := self._rents.get(label)) is not None:
+            self._save(rent.model_copy(update={"reason": reason}))
+
+    def open_labels(self) -> list[str]:
+        """Labels that are not known to have ended: they are counted as if they ran."""
+        return [one.label for one in self._rents.values() if one.ended_s is None]
+
+    def close(self, label: str) -> None:
+        """The provider lists no such instance: it costs nothing from now on."""
+        if (rent := self._rents.get(label)) is not None:
+            self._save(rent.model_copy(update={"ended_s": self._clock.now()}))
+
+    def _save(self, rent: Rent) -> None:
+        self._rents[rent.label] = rent
+        self._bucket.write(self._bucket.folder.rent(rent.label), rent)
+
+
+def read_rents(bucket: RunBucket) -> Sequence[Rent]:
+    """Every instance that the run has had, in the order of their labels."""
+    names = [name.removeprefix("rent/").removesuffix(".json") for name in bucket.control_names("rent/")]
+    found = [bucket.read(bucket.folder.rent(name), Rent) for name in names]
+    return [one for one in found if one is not None]

@@ -1,0 +1,373 @@
+"""The life of a run: rent, follow, replace what is lost, until it is done, cancelled, or allowed no more.
+
+Everything that decides is pure and elsewhere (`watch`, `spending`); everything that rents is in `lease`. What is
+here asks, writes down, and does what they say. The run's folder has the whole state, so that any machine with the
+credentials can carry on after this one has gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from runner.accounts import Accounts
+from runner.errors import OfferGoneError, PlanError, ProviderError, WorkerError
+from runner.journal import BlackList
+from runner.lease import Lease, held, lease
+from runner.spending import END_RESERVE_S, Rent
+from runner.standing import Choice, Outcome, Standing
+from runner.ticket import End
+from runner.watch import Kind, Patience, Sight, Verdict, Watch, step
+from storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from decimal import Decimal
+
+    from runner.bucket import RunBucket
+    from runner.follow import Follower, News
+    from runner.journal import Entry
+    from runner.lease import Market
+    from runner.provider import Instance, InstanceRequest, Offer
+    from runner.records import Done, WorkPlan
+    from runner.ticket import Ticket
+
+log = logging.getLogger(__name__)
+
+SHUN_S: Final = 3600.0
+"""How long a machine that failed is left alone: faults of hosts pass."""
+MAX_LOSSES: Final = 8
+"""Instances in a row that end without one more segment: then the work is at fault, not the machines."""
+SEARCHES: Final = 3
+SEARCH_PAUSE_S: Final = 30.0
+
+
+class Access(Protocol):
+    """What makes a machine able to do the work, and unable again."""
+
+    def boot(self, label: str, *, deadline_s: float, offer: Offer) -> str:
+        """Write the bootstrap of one instance; the URL where it alone finds it."""
+        ...
+
+    def revoke(self) -> None:
+        """Take back whatever was given. Harmless when repeated."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run and what it needs."""
+
+    plan: WorkPlan
+    ticket: Ticket
+    bucket: RunBucket
+    access: Access
+    image: str
+    command: tuple[str, ...] = ()
+    patience: Patience = field(default_factory=Patience)
+    poll_s: float = 3.0
+    """Between two looks at the bucket."""
+    ask_s: float = 12.0
+    """Between two questions to the provider."""
+    end_reserve_s: float = END_RESERVE_S
+    least_s: float = 120.0
+    """An instance that could only run shorter than this is not rented."""
+
+
+class Conductor:
+    """Carries one run through.
+
+    `choose` gives ranked offers that can serve the plan; `show` is told how it stands; `ask` is asked when somebody
+    interrupts.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        market: Market,
+        follower: Follower,
+        *,
+        choose: Callable[[frozenset[str]], Sequence[Offer]],
+        traffic_usd: Callable[[Offer], Decimal],
+        show: Callable[[Standing], None],
+        ask: Callable[[], Choice],
+        shunned: BlackList | None = None,
+    ) -> None:
+        self.job = job
+        self.market = replace(market, listen=self._hear)
+        self._follower = follower
+        self._choose = choose
+        self._traffic_usd = traffic_usd
+        self._show = show
+        self._ask = ask
+        self._shunned = shunned or BlackList()
+        self.accounts = Accounts(job.bucket, job.plan.spec.budget_usd, market.clock, reserve_s=job.end_reserve_s)
+        self._losses = 0
+        self._segments_done = 0
+        self._news: News | None = None
+        self.done: Done | None = None
+
+    def _hear(self, entry: Entry) -> None:
+        self.accounts.hear(entry)
+
+    def conduct(self, adopted: Sequence[Instance] = ()) -> Outcome:
+        """Until the run is done, cancelled or left to itself.
+
+        `adopted` are instances of the run that live already: the first is followed, the others are destroyed.
+        Raises `PlanError` when the limits allow no more, `WorkerError` when the work itself fails, and what the
+        provider raises; `OrphanedInstanceError` above all.
+        """
+        for instance in adopted:
+            outcome = self._follow_adopted(instance)
+            if outcome is not None:
+                return outcome
+        while True:
+            if (news := self._look()).done is not None:
+                self.done = news.done
+                return Outcome.DONE
+            if self._is_cancelled():
+                return Outcome.CANCELLED
+            try:
+                outcome = self._rent_and_follow()
+            except OfferGoneError as error:
+                self._tell(str(error))
+                self._losses += 1
+                outcome = None
+            if outcome is not None:
+                return outcome
+            if self._losses >= MAX_LOSSES:
+                raise WorkerError(
+                    f"{self._losses} machines in a row did no segment of {self.job.plan.run}; "
+                    f"`runner logs {self.job.plan.run}` shows what they said"
+                )
+
+    def _rent_and_follow(self) -> Outcome | None:
+        """One instance from its creation to its end; None when the rest of the work needs another."""
+        offers, ends_s = self._affordable()
+
+        def request(offer: Offer, label: str) -> InstanceRequest:
+            self.accounts.begin(
+                Rent(
+                    label=label,
+                    provider=self.market.provider.name,
+                    machine=offer.machine,
+                    gpu_name=offer.gpu_name,
+                    price_usd_per_h=offer.price_usd_per_h,
+                    traffic_usd=self._traffic_usd(offer),
+                    asked_s=self.market.clock.now(),
+                    deadline_s=ends_s[offer.id],
+                )
+            )
+            return self._request(offer, label, ends_s[offer.id])
+
+        deadline_s = max(ends_s.values())
+        with lease(self.market, offers, request, run=self.job.plan.run, deadline_s=deadline_s) as leased:
+            outcome = self._follow(leased)
+        self._sweep(leased)
+        return outcome
+
+    def _follow_adopted(self, instance: Instance) -> Outcome | None:
+        now_s = self.market.clock.now()
+        if self.accounts.get(instance.label) is None:
+            self.accounts.begin(
+                Rent(
+                    label=instance.label,
+                    provider=self.market.provider.name,
+                    machine=instance.machine,
+                    price_usd_per_h=instance.price_usd_per_h,
+                    asked_s=instance.started_s or now_s,
+                    deadline_s=self.job.ticket.deadline_s,
+                    instance=instance.id,
+                )
+            )
+        with held(self.market, Lease(instance=instance, offer=None, created_s=now_s)) as leased:
+            return self._follow(leased)
+
+    def _sweep(self, leased: Lease) -> None:
+        """End what an unknown outcome has left behind, and stop counting what is proven not to be there."""
+        labels = set(self.accounts.open_labels()) - ({leased.instance.label} if leased.kept else set())
+        if not labels:
+            return
+        try:
+            listed = self.market.provider.instances()
+        except ProviderError as error:
+            log.info("%s cannot list now: %s", self.market.provider.name, error)
+            return
+        for instance in listed:
+            if instance.label in labels and not instance.is_terminated:
+                with held(self.market, Lease(instance=instance, offer=None, created_s=0)):
+                    pass
+        for label in labels & set(self.accounts.open_labels()):
+            self.accounts.close(label)
+
+    def _follow(self, leased: Lease) -> Outcome | None:
+        """Watch one instance until it is of no more use; the outcome of the run, None when it needs another."""
+        job, clock = self.job, self.market.clock
+        rent = self.accounts.get(leased.instance.label)
+        assert rent is not None
+        is_bid = bool(leased.offer and leased.offer.is_bid)
+        self._follower.begin(worker_of(rent.label))
+        watch = Watch(created_s=rent.asked_s, deadline_s=min(rent.deadline_s, job.ticket.deadline_s), is_bid=is_bid)
+        instance: Instance | None = leased.instance
+        asked_s = clock.now()
+        answered = True
+        while True:
+            if self.market.stop:
+                self.market.stop.forget()
+                choice = self._ask()
+                if choice is Choice.DETACH:
+                    leased.kept = True
+                    return Outcome.DETACHED
+                if choice is Choice.CANCEL:
+                    return self._cancelled(rent)
+            if clock.now() >= asked_s + job.ask_s:
+                asked_s = clock.now()
+                answered, instance = self._ask_provider(leased.instance.id, instance)
+            news = self._look()
+            sight = Sight(
+                now_s=clock.now(),
+                answered=answered,
+                instance=instance,
+                is_news=news.is_news,
+                progress=news.progress,
+                done=news.done,
+            )
+            watch, verdict = step(watch, sight, job.patience)
+            self._show_standing(news, instance or leased.instance, rent, watch)
+            if verdict.kind is not Kind.GO_ON:
+                return self._judge(verdict, news, rent)
+            if self._is_cancelled():
+                return self._cancelled(rent)
+            self.market.stop.wait(clock, job.poll_s)
+
+    def _cancelled(self, rent: Rent) -> Outcome:
+        self.accounts.explain(rent.label, "cancelled")
+        return Outcome.CANCELLED
+
+    def _judge(self, verdict: Verdict, news: News, rent: Rent) -> Outcome | None:
+        """What a verdict means for the run."""
+        self.accounts.explain(rent.label, verdict.reason or verdict.kind.value)
+        if verdict.kind is Kind.FINISHED:
+            self.done = news.done
+            return Outcome.DONE
+        if verdict.blame:
+            now_s = self.market.clock.now()
+            with suppress(OSError):  # a list that cannot be written is no reason to stop
+                self._shunned.add(rent.provider, rent.machine, until_s=now_s + SHUN_S, reason=verdict.reason)
+        self._losses = 0 if news.segments_done > self._segments_done else self._losses + 1
+        self._segments_done = news.segments_done
+        self._tell(f"{rent.label}: {verdict.reason}")
+        if verdict.kind is Kind.STOP:
+            raise PlanError(
+                f"{self.job.plan.run} stopped with {news.segments_done} of {len(self.job.plan.segments)} segments "
+                f"done: {verdict.reason}; `runner resume {self.job.plan.run}` goes on with more budget or time"
+            )
+        return None
+
+    def _affordable(self) -> tuple[list[Offer], dict[str, float]]:
+        """Offers within the limits, best first, and when each has to end. Raises `PlanError` when there is none."""
+        clock, job = self.market.clock, self.job
+        if clock.now() >= job.ticket.deadline_s:
+            raise PlanError(f"the deadline of {job.plan.run} is past; give --deadline more time")
+        for search in range(SEARCHES):
+            now_s = clock.now()
+            offers = self._choose(self._shunned.machines(self.market.provider.name, now_s=now_s))
+            ends_s = {
+                one.id: self.accounts.end_of(one, self._traffic_usd(one), job.ticket.deadline_s) for one in offers
+            }
+            kept = [one for one in offers if ends_s[one.id] >= now_s + job.least_s]
+            if kept:
+                return kept, {one.id: ends_s[one.id] for one in kept}
+            if offers:
+                raise PlanError(
+                    f"what is left of the budget or the time of {job.plan.run} pays for no machine that is offered "
+                    f"(spent so far at most ${self.accounts.spent_usd():.4f}); `runner resume` takes more"
+                )
+            if search + 1 < SEARCHES:
+                self._tell("no machine is offered that satisfies all requirements; looking again")
+                self.market.stop.wait(clock, SEARCH_PAUSE_S)
+        raise PlanError("no machine is offered that satisfies all requirements; `runner offers` shows what there is")
+
+    def _request(self, offer: Offer, label: str, deadline_s: float) -> InstanceRequest:
+        from runner.provider import InstanceRequest
+
+        return InstanceRequest(
+            label=label,
+            image=self.job.image,
+            command=self.job.command,
+            boot_url=self.job.access.boot(label, deadline_s=deadline_s, offer=offer),
+            disk_gb=self.job.plan.spec.requirements.min_disk_gb,
+            bid_usd_per_h=offer.price_usd_per_h if offer.is_bid else None,
+        )
+
+    def _ask_provider(self, instance_id: str, known: Instance | None) -> tuple[bool, Instance | None]:
+        """Whether the provider could say anything, and what."""
+        try:
+            return True, self.market.provider.show(instance_id)
+        except ProviderError as error:
+            log.info("%s does not say how %s is: %s", self.market.provider.name, instance_id, error)
+            return False, known
+
+    def _look(self) -> News:
+        """What is new in the bucket; what was known before when the bucket does not answer."""
+        try:
+            self._news = self._follower.look()
+        except StorageError as error:
+            if self._news is None:
+                raise
+            log.info("the bucket does not answer: %s", error)
+            self._news = replace(self._news, is_news=False)
+        return self._news
+
+    def _is_cancelled(self) -> bool:
+        try:
+            return self.job.bucket.exists(self.job.bucket.folder.end)
+        except StorageError:
+            return False
+
+    def _show_standing(self, news: News, instance: Instance, rent: Rent, watch: Watch) -> None:
+        phase = news.progress.state if news.progress is not None else "booting"
+        self._show(
+            Standing(
+                run=self.job.plan.run,
+                phase=phase,
+                instance=instance,
+                price_usd_per_h=rent.price_usd_per_h,
+                segments_done=news.segments_done,
+                segments=len(self.job.plan.segments),
+                frames_done=news.frames_done,
+                frames=self.job.plan.frames,
+                fps=news.progress.fps if news.progress is not None else 0,
+                spent_usd=self.accounts.spent_usd(),
+                now_s=self.market.clock.now(),
+                message="" if watch.heard_s is not None else watch.message,
+            )
+        )
+
+    def _tell(self, message: str) -> None:
+        self._show(
+            Standing(
+                run=self.job.plan.run,
+                phase="renting",
+                segments=len(self.job.plan.segments),
+                frames=self.job.plan.frames,
+                spent_usd=self.accounts.spent_usd(),
+                now_s=self.market.clock.now(),
+                message=message,
+            )
+        )
+
+
+def worker_of(label: str) -> str:
+    """What the worker of the instance with this label calls itself in the run's folder."""
+    return label
+
+
+def end_run(job: Job, state: str, *, now_s: float, spent: Decimal, message: str = "") -> End:
+    """Take back what machines were given and note that nothing more may be rented for the run."""
+    end = End.model_validate({"state": state, "time_s": now_s, "message": message, "spent_usd": str(spent)})
+    job.bucket.write(job.bucket.folder.end, end)
+    job.access.revoke()
+    return end
