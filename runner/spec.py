@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +24,8 @@ class EncodeSpec(Record):
     """How the output is encoded; `kernels.io.encode.EncodeSettings` with the names of `runner run`'s options."""
 
     codec: str
+    encoder: Literal["auto", "software", "nvenc"] = "auto"
+    """`auto` takes the GPU's encoder where that is cheaper and has what is asked for."""
     crf: float | None = None
     preset: str | None = None
     pix_fmt: str | None = None

@@ -1,0 +1,103 @@
+"""A look at the source before anything is rented: what it is, what will be done to it, and whether that can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kernels.io.containers import StreamChoices
+from kernels.io.encode import EncodeSettings
+from kernels.io.index import read_index
+from kernels.pixel_format import pixel_format
+from kernels.preflight import outline
+from runner.media import check_different, missing_input, open_input
+from runner.records import SourceId
+from runner.workload import Workload
+
+if TYPE_CHECKING:
+    from kernels.io.frame_index import FrameIndex
+    from kernels.io.source import InputLike
+    from runner.spec import EncodeSpec, JobSpec, StreamSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFacts:
+    """All that a plan needs to know about a source."""
+
+    id: SourceId
+    index: FrameIndex
+    chain: str
+    """The job's chain, canonical."""
+    context: tuple[int, int]
+    """Frames `(before, after)` that the chain needs around each one."""
+    workload: Workload
+    warnings: tuple[str, ...] = ()
+
+
+def inspect_source(spec: JobSpec) -> SourceFacts:
+    """Reads the source's index and one frame; refuses everything that `runner run` would refuse at its start.
+
+    Raises what `kernels` and `storage` raise: nothing has been rented and nothing written.
+    """
+    from storage.place import source_of
+    from storage.uri import parse
+
+    location, target = parse(spec.input), parse(spec.output)
+    check_different(location, target)
+    _check_absent(spec)
+    with missing_input():
+        info = source_of(location).info
+    with open_input(location) as opened:
+        job = outline(
+            opened,
+            container=spec.container,
+            chain=spec.chain,
+            encode=encode_settings(spec.encode),
+            streams=stream_choices(spec.streams),
+            autorotate=spec.autorotate,
+        )
+        _rewind(opened)
+        index = read_index(opened)
+    return SourceFacts(
+        id=SourceId(location=str(location), size_bytes=info.size_bytes, etag=info.etag, version=info.version),
+        index=index,
+        chain=job.chain,
+        context=job.context,
+        workload=Workload.of(job, spec.encode),
+        warnings=job.warnings,
+    )
+
+
+def moved(facts: SourceFacts, source: SourceId) -> SourceFacts:
+    """The same source where machines can read it, after it was uploaded."""
+    return replace(facts, id=source)
+
+
+def encode_settings(spec: EncodeSpec) -> EncodeSettings:
+    """What `kernels` takes. Raises `EncodeSettingsError` or `FormatError`."""
+    return EncodeSettings(
+        codec=spec.codec,
+        crf=spec.crf,
+        preset=spec.preset,
+        pixel_format=pixel_format(spec.pix_fmt) if spec.pix_fmt is not None else None,
+    )
+
+
+def stream_choices(spec: StreamSpec) -> StreamChoices:
+    """What `kernels` takes. Raises `ContainerError`."""
+    return StreamChoices(audio_codec=spec.audio_codec, subtitles=spec.subtitles, drop_unsupported=spec.drop_unsupported)
+
+
+def _check_absent(spec: JobSpec) -> None:
+    """Raises `OutputExistsError` for an output that is there and was not given up."""
+    import storage
+    from storage.errors import OutputExistsError
+
+    if not spec.overwrite and storage.exists(spec.output):
+        raise OutputExistsError(f"{spec.output} already exists; add -y to replace it")
+
+
+def _rewind(opened: InputLike) -> None:
+    seek = getattr(opened, "seek", None)
+    if seek is not None:
+        seek(0)

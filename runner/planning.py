@@ -1,0 +1,291 @@
+"""From a job to a plan: which segments, which machines, how many dollars, until when.
+
+Pure: a function of the job, the source, the offers, the clock and the table of speeds. Nothing is read, nothing
+written, and the same values always give the same plan. Limits are the user's: what does not fit is refused, with
+the number that would do, and nothing is ever relaxed here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+from kernels.io.span import Span
+from runner.costs import DESTROY_S, Share, estimate, output_frame_bytes
+from runner.errors import PlanError
+from runner.records import Segment, WorkPlan
+from runner.source_index import index_digest
+from runner.spec import MAX_SEGMENT_S
+from runner.speeds import SOFTWARE, Abilities, shipped_table, speed_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from kernels.io.frame_index import FrameIndex
+    from runner.costs import Estimate
+    from runner.inspection import SourceFacts
+    from runner.provider import Offer
+    from runner.spec import JobSpec
+    from runner.speeds import Gpu, Speed, SpeedTable
+
+SHOWN_REASONS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One offer that can do the job within its limits."""
+
+    offer: Offer
+    encoder: str
+    """Encoder family it would use."""
+    speed: Speed
+    estimate: Estimate
+    deadline_s: float | None
+    """Seconds since 1970 after which nothing of the job may run there: the job's own deadline or what the budget
+    pays for, whichever is first. None where neither is set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One offer that cannot, and why."""
+
+    offer: Offer
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan:
+    """What will be done, and where it can be."""
+
+    work: WorkPlan
+    share: Share
+    """What is still to be done."""
+    choices: tuple[Choice, ...]
+    """At least one; the first is the best."""
+    refused: tuple[Refusal, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def best(self) -> Choice:
+        return self.choices[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """Everything that a plan depends on beside the job, its source and the offers."""
+
+    now_s: float
+    """Seconds since 1970."""
+    started_s: float
+    """When the run began, on the same clock: what the job's deadline counts from."""
+    abilities: Abilities
+    """What the worker of this version has; `runner.speeds.worker_abilities()`."""
+    spent_usd: Decimal = Decimal(0)
+    """By this run so far."""
+    costs: bool = True
+    """Whether the provider's machines cost money."""
+    table: SpeedTable | None = None
+    """None takes the one that is shipped."""
+    gpus: Mapping[str, Gpu] | None = None
+    """By the name in offers: what is known of their codec engines."""
+
+
+def plan_job(
+    spec: JobSpec, facts: SourceFacts, offers: Sequence[Offer], *, run: str, code_version: str, now: Conditions
+) -> JobPlan:
+    """The plan of a new job. Raises `PlanError` where no offer can do it within its limits."""
+    _check_limits(spec, now)
+    segments = cut(facts.index, spec, facts.context)
+    work = WorkPlan(
+        run=run,
+        spec=spec,
+        source=facts.id,
+        index_digest=index_digest(facts.index),
+        frames=sum(segment.last - segment.first for segment in segments),
+        segments=segments,
+        encoder=SOFTWARE,
+        code_version=code_version,
+    )
+    return _choose(work, facts, offers, now=now, done=(), family=None)
+
+
+def replan(
+    work: WorkPlan, facts: SourceFacts, offers: Sequence[Offer], *, now: Conditions, done: Collection[int]
+) -> JobPlan:
+    """The rest of a job whose machine was lost: the same work and encoder, for the segments that are not `done`."""
+    if index_digest(facts.index) != work.index_digest or facts.id != work.source:
+        raise PlanError(f"{work.source.location} has changed since the job was planned; submit it again")
+    _check_limits(work.spec, now)
+    return _choose(work, facts, offers, now=now, done=done, family=work.encoder)
+
+
+def cut(index: FrameIndex, spec: JobSpec, context: tuple[int, int] = (0, 0)) -> tuple[Segment, ...]:
+    """The frames of the job's span in segments of about equal time, none longer than `segment_s`.
+
+    Every frame is in exactly one. Cuts are between frames of the index, wherever the source has its keyframes.
+    Context ends where the span does: a run of the whole span sees no more.
+    """
+    if spec.segment_s > MAX_SEGMENT_S:
+        raise PlanError(f"segments of {spec.segment_s:g} s: must be {MAX_SEGMENT_S} s or less")
+    first, last = index.range_of(Span.of(spec.start_s, spec.duration_s))
+    if first == last:
+        start = float(spec.start_s or 0)
+        raise PlanError(f"{spec.input} has no frame from {start:g} s on; it is {float(index.duration_s):.3f} s long")
+    begin, end = index.pts[first], index.pts[last - 1] + index.duration_of(last - 1)
+    count = max(1, ceil((end - begin) * index.time_base / Fraction(repr(spec.segment_s))))
+    times = (begin + Fraction(end - begin) * n / count for n in range(count + 1))
+    edges = sorted({min(max(first, bisect_left(index.pts, time)), last) for time in times} | {first, last})
+    before, after = context
+    return tuple(
+        Segment(number=number, first=a, last=b, before=min(before, a - first), after=min(after, last - b))
+        for number, (a, b) in enumerate(pairwise(edges))
+    )
+
+
+def share_of(work: WorkPlan, facts: SourceFacts, done: Collection[int] = ()) -> Share:
+    """What is still to be done of `work`, in frames and bytes."""
+    left = [segment for segment in work.segments if segment.number not in done]
+    frames = sum(segment.last - segment.first for segment in left)
+    lead = sum(facts.index.lead_in(s.first - s.before) + s.before + s.after for s in left)
+    frame_bytes = facts.id.size_bytes / len(facts.index)
+    return Share(
+        frames=frames,
+        lead_frames=lead,
+        segments=len(left),
+        source_bytes=(frames + lead) * frame_bytes,
+        copied_bytes=work.frames * frame_bytes,
+        whole_frames=work.frames,
+    )
+
+
+def _check_limits(spec: JobSpec, now: Conditions) -> None:
+    """Money is only spent under both limits."""
+    if not now.costs:
+        return
+    if spec.max_price_usd_per_h is None:
+        raise PlanError("no price limit: give --max-price in dollars per hour, or set max_price in framehaul.toml")
+    if spec.budget_usd is None:
+        raise PlanError("no budget: give --budget in dollars for the whole job, or set budget in framehaul.toml")
+    if now.spent_usd >= spec.budget_usd:
+        raise PlanError(f"the budget of ${spec.budget_usd} is spent (${now.spent_usd:.4f}); raise it with --budget")
+
+
+def _choose(
+    work: WorkPlan,
+    facts: SourceFacts,
+    offers: Sequence[Offer],
+    *,
+    now: Conditions,
+    done: Collection[int],
+    family: str | None,
+) -> JobPlan:
+    """Offers ranked by expected dollars, all of one encoder family: the given one, or the best offer's."""
+    share = share_of(work, facts, done)
+    found: list[Choice] = []
+    refused: list[Refusal] = []
+    for offer in offers:
+        for encoder in [family] if family else families(work.spec, facts, offer, now):
+            judged = _judge(offer, encoder, work.spec, facts, share, now)
+            (found if isinstance(judged, Choice) else refused).append(judged)  # type: ignore[arg-type]
+    found.sort(key=_rank)
+    if not found:
+        raise PlanError(_why_none(work.spec, offers, refused))
+    encoder = family or found[0].encoder
+    work = work.model_copy(update={"encoder": encoder})
+    choices = tuple(choice for choice in found if choice.encoder == encoder)
+    return JobPlan(
+        work=work,
+        share=share,
+        choices=choices,
+        refused=tuple(refused),
+        warnings=(*facts.warnings, *_warnings(choices[0], work.spec, now)),
+    )
+
+
+def families(spec: JobSpec, facts: SourceFacts, offer: Offer, now: Conditions) -> tuple[str, ...]:
+    """Encoder families that `offer` could use for the job."""
+    del facts, offer, now
+    if spec.encode.encoder == "nvenc":
+        raise PlanError("this version encodes in software only; leave --encoder out")
+    return (SOFTWARE,)
+
+
+def _judge(
+    offer: Offer, encoder: str, spec: JobSpec, facts: SourceFacts, share: Share, now: Conditions
+) -> Choice | Refusal:
+    if spec.backend == "cuda" and not offer.gpu_name:
+        return Refusal(offer=offer, reason="it has no GPU")
+    limit = spec.max_price_usd_per_h
+    if limit is not None and offer.price_usd_per_h > limit:
+        return Refusal(offer=offer, reason=f"${offer.price_usd_per_h:.3f}/h is above the limit of ${limit}/h")
+    speed = speed_of(
+        offer,
+        facts.workload,
+        now.table or shipped_table(),
+        encoder=encoder,
+        backend=spec.backend,
+        abilities=now.abilities,
+        gpu=(now.gpus or {}).get(offer.gpu_name),
+        source_frame_bytes=facts.id.size_bytes / len(facts.index),
+        target_frame_bytes=output_frame_bytes(facts.workload),
+    )
+    one = estimate(offer, speed, facts.workload, share)
+    deadline_s = _deadline_s(offer, one, spec, now)
+    if deadline_s is not None and now.now_s + one.wall_s > deadline_s:
+        left_s = max(0.0, deadline_s - now.now_s)
+        what = "the deadline" if deadline_s == _own_deadline_s(spec, now) else f"a budget of ${spec.budget_usd}"
+        reason = f"needs about {_hours(one.wall_s)} (${one.cost.likely:.3f}), {what} leaves {_hours(left_s)}"
+        return Refusal(offer=offer, reason=reason)
+    if offer.ends_in_s is not None and offer.ends_in_s < one.wall_s:
+        return Refusal(offer=offer, reason=f"the host leaves in {_hours(offer.ends_in_s)}")
+    return Choice(offer=offer, encoder=encoder, speed=speed, estimate=one, deadline_s=deadline_s)
+
+
+def _rank(choice: Choice) -> tuple[Decimal, float, str]:
+    return choice.estimate.cost.expected, choice.estimate.wall_s, choice.offer.id
+
+
+def _own_deadline_s(spec: JobSpec, now: Conditions) -> float | None:
+    return None if spec.deadline_s is None else now.started_s + spec.deadline_s
+
+
+def _deadline_s(offer: Offer, one: Estimate, spec: JobSpec, now: Conditions) -> float | None:
+    """When everything must be over: traffic at its worst and the time of destroying are put aside first."""
+    own = _own_deadline_s(spec, now)
+    if spec.budget_usd is None or not offer.price_usd_per_h:
+        return own
+    left = spec.budget_usd - now.spent_usd - one.traffic_high
+    paid_s = now.now_s + float(left / offer.price_usd_per_h) * 3600 - DESTROY_S
+    return paid_s if own is None else min(own, paid_s)
+
+
+def _warnings(best: Choice, spec: JobSpec, now: Conditions) -> tuple[str, ...]:
+    if best.deadline_s is None or now.now_s + best.estimate.high_wall_s <= best.deadline_s:
+        return ()
+    left = _hours(best.deadline_s - now.now_s)
+    limit = "the deadline" if best.deadline_s == _own_deadline_s(spec, now) else f"the budget of ${spec.budget_usd}"
+    return (f"{limit} leaves {left}; at worst the job takes {_hours(best.estimate.high_wall_s)} and would be cut off",)
+
+
+def _why_none(spec: JobSpec, offers: Sequence[Offer], refused: Sequence[Refusal]) -> str:
+    if not offers:
+        return (
+            "no machine on offer meets the requirements: ask for less (--gpu, --min-vram, --country ...) or raise "
+            "--max-price"
+        )
+    reasons = "; ".join(f"{one.offer}: {one.reason}" for one in refused[:SHOWN_REASONS])
+    more = f" and {len(refused) - SHOWN_REASONS} more" if len(refused) > SHOWN_REASONS else ""
+    return f"none of {len(offers)} offers can do {spec.input} within its limits: {reasons}{more}"
+
+
+def _hours(seconds: float) -> str:
+    """`1 h 05 min`, `12 min` or `40 s`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"

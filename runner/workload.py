@@ -1,0 +1,80 @@
+"""What one frame of a job costs in pixels and bytes: all that speeds are estimated from, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from kernels.io.encode import ENCODERS
+
+if TYPE_CHECKING:
+    from kernels.plan import Stage
+    from kernels.preflight import Outline
+    from runner.spec import EncodeSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageLoad:
+    """One pass over a frame."""
+
+    operations: tuple[str, ...]
+    """Names, in order; those that the planner put in included."""
+    mixes: bool
+    """Whether components are mixed: a matrix, a transfer."""
+    megapixels: float
+    """Of the larger of the frames it reads and writes."""
+    moved_bytes: int
+    """Read and written together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One frame on its way from a codec to another."""
+
+    source_codec: str
+    source_megapixels: float
+    source_depth: int
+    source_chroma: str
+    """4:2:0, 4:2:2, 4:4:4, ...: hardware decoders take only some."""
+    stages: tuple[StageLoad, ...]
+    target_codec: str
+    preset: str | None
+    crf: float | None
+    target_megapixels: float
+    target_depth: int
+    target_frame_bytes: int
+
+    @classmethod
+    def of(cls, outline: Outline, encode: EncodeSpec) -> Self:
+        source, target = outline.plan.source, outline.plan.target
+        encoder = ENCODERS[encode.codec]
+        return cls(
+            source_codec=outline.codec,
+            source_megapixels=source.width * source.height / 1e6,
+            source_depth=source.pixel_format.depth,
+            source_chroma=_chroma(source.pixel_format.log2_chroma_w, source.pixel_format.log2_chroma_h),
+            stages=tuple(map(_load, outline.plan.stages)),
+            target_codec=encode.codec,
+            preset=encode.preset or encoder.preset,
+            crf=encoder.crf if encode.crf is None else encode.crf,
+            target_megapixels=target.width * target.height / 1e6,
+            target_depth=target.pixel_format.depth,
+            target_frame_bytes=target.bytes_per_frame,
+        )
+
+
+def _load(stage: Stage) -> StageLoad:
+    pixels = max(stage.source.width * stage.source.height, stage.target.width * stage.target.height)
+    return StageLoad(
+        operations=tuple(node.step.operation.name for node in stage.nodes),
+        mixes=stage.mixes,
+        megapixels=pixels / 1e6,
+        moved_bytes=stage.source.bytes_per_frame + stage.target.bytes_per_frame,
+    )
+
+
+def _chroma(log2_w: int, log2_h: int) -> str:
+    """`4:2:0` and so on: the name of a subsampling."""
+    return {(0, 0): "4:4:4", (1, 0): "4:2:2", (1, 1): "4:2:0", (0, 1): "4:4:0", (2, 0): "4:1:1"}.get(
+        (log2_w, log2_h), "4:1:0"
+    )
