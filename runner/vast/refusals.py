@@ -116,6 +116,11 @@ class _Row:
 _KEY_ADVICE: Final = "check the key, its rights (docs/vast.md) and that its session has not expired"
 _CREDIT_ADVICE: Final = "see https://cloud.vast.ai/billing/"
 _TABLE: Final = (
+    _Row(
+        CreditError,
+        ("insufficient_credit", "insufficient credit", "spend_rate_limit", "missing_billing", "lacks credit"),
+        advice=_CREDIT_ADVICE,
+    ),
     _Row(RateLimitError, (QUOTA,), advice="no more searches today; try again after midnight UTC"),
     _Row(RateLimitError, ("too frequent", "rate_limit", "rate limit", "too many requests"), advice="try again later"),
     _Row(RateLimitError, statuses=frozenset({429}), advice="try again later"),
@@ -126,11 +131,6 @@ _TABLE: Final = (
     ),
     _Row(ProviderKeyError, ("not_authorized", "not authorized"), advice=_KEY_ADVICE),
     _Row(OfferGoneError, ("no_such_ask", "no longer available", "ask is not available"), advice="take another offer"),
-    _Row(
-        CreditError,
-        ("insufficient_credit", "insufficient credit", "spend_rate_limit", "missing_billing", "lacks credit"),
-        advice=_CREDIT_ADVICE,
-    ),
     _Row(InstanceGoneError, ("no_such_instance", "no such instance", "invalid_id"), frozenset({200, 400, 404, 410})),
     _Row(InstanceGoneError, ("not_found",), frozenset({404, 410})),
     _Row(ProviderKeyError, statuses=frozenset({401, 403}), advice=_KEY_ADVICE),

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from runner.vast.api import VastClient
 
+__all__ = ["ACCOUNT_KEY", "IMAGE", "Boot", "Call", "FakeVast", "Fault", "Image"]
+
 ACCOUNT_KEY: Final = "VASTKEYaccount0123456789abcdefThatNobodyMaySee"
 IMAGE: Final = "ghcr.io/framehaul/worker:test"
 ALL_RIGHTS: Final = frozenset({"misc", "instance_read", "instance_write", "user_read", "billing_read"})

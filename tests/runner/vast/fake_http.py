@@ -141,19 +141,14 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _handle(self) -> None:
-        request = self._read()
-        vast, status = self.owner.vast, 0
-        try:
-            if vast.clock.time() < vast.silent_until_s:
-                self._hang_up()
-                return
-            fault = self._next_fault(request.name)
-            if fault is not None and fault.delay_s:
-                vast.clock.sleep(fault.delay_s)
-            status = self._reply(request, fault)
-        finally:
-            with vast.lock:
-                vast.journal.append(request.as_call(vast.clock.time(), status))
+        request, vast = self._read(), self.owner.vast
+        if vast.clock.time() < vast.silent_until_s:
+            self._hang_up(request)
+            return
+        fault = self._next_fault(request.name)
+        if fault is not None and fault.delay_s:
+            vast.clock.sleep(fault.delay_s)
+        self._reply(request, fault)
 
     def _read(self) -> Request:
         parts = urlsplit(self.path)
@@ -191,26 +186,32 @@ class _Handler(BaseHTTPRequestHandler):
                     return fault
         return None
 
-    def _reply(self, request: Request, fault: Fault | None) -> int:
-        """Answer, or not; the status that was sent, 0 for none."""
+    def _reply(self, request: Request, fault: Fault | None) -> None:
+        """Answer, or not."""
         if fault is None:
-            return self._send(*self.owner.answer(request))
+            self._send(request, *self.owner.answer(request))
+            return
         if fault.drop:
-            return self._hang_up()
+            self._hang_up(request)
+            return
         if fault.status is not None and not fault.after:
-            return self._send(fault.status, fault.body, fault.headers)
+            self._send(request, fault.status, fault.body, fault.headers)
+            return
         status, body, headers = self.owner.answer(request)
         if fault.lose:
-            return self._hang_up()
+            self._hang_up(request)
+            return
         if fault.status is not None:
             contract = {"new_contract": body["new_contract"]} if fault.contract and status == 200 else {}
             told = fault.body if isinstance(fault.body, dict) or not contract else {}
-            return self._send(fault.status, {**told, **contract} if isinstance(told, dict) else told, fault.headers)
+            status, headers = fault.status, fault.headers
+            body = {**told, **contract} if isinstance(told, dict) else told
         if fault.empty and isinstance(body, dict) and status == 200:
             body = body | {"instances": [], "next_token": None} | ({"total_instances": 0} if fault.lie else {})
-        return self._send(status, body, headers, cut=fault.cut)
+        self._send(request, status, body, headers, cut=fault.cut)
 
-    def _send(self, status: int, body: Any, headers: dict[str, str], *, cut: bool = False) -> int:
+    def _send(self, request: Request, status: int, body: Any, headers: dict[str, str], *, cut: bool = False) -> None:
+        self._note(request, status)
         text = isinstance(body, str)
         data = body.encode() if text else b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
@@ -221,11 +222,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data[: len(data) // 2] if cut else data)
         if cut:
-            self._hang_up()
-        return status
+            self._close()
 
-    def _hang_up(self) -> int:
+    def _hang_up(self, request: Request) -> None:
+        self._note(request, 0)
+        self._close()
+
+    def _close(self) -> None:
         self.close_connection = True
         self.wfile.flush()
         self.connection.shutdown(socket.SHUT_RDWR)
-        return 0
+
+    def _note(self, request: Request, status: int) -> None:
+        """Into the journal, before anybody can see the answer."""
+        vast = self.owner.vast
+        with vast.lock:
+            vast.journal.append(request.as_call(vast.clock.time(), status))
