@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,3 +41,16 @@ class BufferPool:
     def _give_back(self, memory: NDArray[np.uint8]) -> None:
         with self._lock:
             self._free.setdefault(memory.nbytes, []).append(memory)
+
+
+class _Lent:
+    """An array's memory with an owner: NumPy keeps the object that memory came from."""
+
+    def __init__(self, array: NDArray[Any], owner: object) -> None:
+        self.__array_interface__ = array.__array_interface__
+        self._kept = (array, owner)
+
+
+def lend(array: NDArray[Any], owner: object) -> NDArray[Any]:
+    """The same array as one that keeps `owner` alive, as does every view of it."""
+    return np.asarray(_Lent(array, owner))

@@ -15,10 +15,11 @@ the planes lie: a kernel is written once for 8 and 16 bits, for planar and inter
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -95,4 +96,78 @@ class Engine(Protocol):
         shared_bytes: int = 0,
     ) -> None:
         """Queue one launch; device arrays are passed as pointers to their first element."""
+        ...
+
+
+class Queue(Enum):
+    """A CUDA stream: what is in one runs in order, and beside the others."""
+
+    UPLOAD = "to the device"
+    COMPUTE = "on the device"
+    DOWNLOAD = "from the device"
+    CALLER = "the caller's current stream"
+
+
+class FrameEngine(Engine, Protocol):
+    """An engine that whole frames go through: memory by the block, copies beside launches, graphs of launches."""
+
+    def pinned(self, size_bytes: int) -> NDArray[np.uint8]:
+        """Host memory that copies reach while launches run."""
+        ...
+
+    def view(
+        self, memory: Any, offset_bytes: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Any:
+        """An array in a flat block of device memory; `strides` in bytes."""
+        ...
+
+    def lend(self, array: Any, owner: object) -> Any:
+        """The same device array as an object that keeps `owner` alive, as does all that is made from it."""
+        ...
+
+    def copy(self, source: Any, target: Any, queue: Queue) -> None:
+        """Queue the copy of a flat block, one side of which is on the device."""
+        ...
+
+    def record(self, queue: Queue) -> Any:
+        """An event: the moment at which all that is in `queue` now is done."""
+        ...
+
+    def wait(self, queue: Queue, event: Any) -> None:
+        """Let what is queued from here on wait for `event`."""
+        ...
+
+    def finish(self, event: Any) -> None:
+        """Return when `event` has happened."""
+        ...
+
+    def happened(self, event: Any) -> bool:
+        """Whether `event` has happened."""
+        ...
+
+    def capture(self, launches: Callable[[], None]) -> Any:
+        """The launches that `launches` makes, as a graph; none of them runs."""
+        ...
+
+    def replay(self, graph: Any) -> None:
+        """Queue the launches of `graph` at once."""
+        ...
+
+    def adopt(self, array: Any) -> Any:
+        """`array` as an array of this engine without a copy, or None for what does not lie on the device.
+
+        Takes what has `__cuda_array_interface__` or `__dlpack__`.
+        """
+        ...
+
+    def address(self, array: Any) -> int:
+        """Where the first element lies."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Device memory that can still be had."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the engine holds; its arrays stay valid as long as someone holds them."""
         ...

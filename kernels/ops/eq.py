@@ -81,7 +81,7 @@ def _cpu(params: Eq, source: VideoFormat, plane: int) -> Tile | None:
     values = np.linspace(0.0, 1.0, NODES + 1) ** 2
     table = values * (1 - params.gamma_weight) + values ** (1 / gamma) * params.gamma_weight
     held = np.concatenate([[factor, offset], table]).astype(np.float32)
-    return Tile(twin=gamma_twin, params=held, last=1, device="gamma")
+    return Tile(twin=gamma_twin, params=held, last=1, device="gamma_table")
 
 
 EQ = Operation(

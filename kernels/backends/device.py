@@ -1,0 +1,275 @@
+"""Runs a plan on an engine: frames from the host or the device, through launches, to the host or the device.
+
+Uploads, launches and downloads go through queues of their own, so that those of neighbouring frames overlap; the
+launches of a frame are one graph. Everything here but the engine runs without a GPU.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+
+from kernels.backends.device_program import Program, bind_planes
+from kernels.backends.device_ring import Ring, Slot
+from kernels.buffers import lend
+from kernels.device_plan import SOURCE, TARGET, plan_device
+from kernels.errors import FormatError, UnavailableError
+from kernels.launch import Queue
+from kernels.surface import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from kernels.backends.device_program import Bound
+    from kernels.backends.device_ring import Lease
+    from kernels.device_plan import DevicePlan
+    from kernels.frame import Frame, VideoFormat
+    from kernels.launch import FrameEngine
+    from kernels.plan import Plan
+
+RING: Final = 8
+"""Outgoing frames on the device at most: what waits for an encoder, and what is on its way there."""
+MIN_RING: Final = 2
+SOURCE_SLOTS: Final = 3
+"""Incoming frames in flight: one uploaded, one computed, one that its upload waits for."""
+BATCH_PIXELS: Final = 2 << 20
+"""Smaller frames share launches until they have about as many pixels: 1080p fills a GPU alone."""
+MAX_BATCH: Final = 8
+SPARE_BYTES: Final = 256 << 20
+"""Left to codecs and the driver when memory is planned."""
+MAX_GRAPHS: Final = 64
+AHEAD: Final = 2
+"""Batches under way while one is used: one uploaded, one computed."""
+
+
+class DeviceExecutor:
+    """A plan bound to a device: the face of `CpuExecutor`, and `stream` for many frames. Use as a context manager.
+
+    `source` says how frames that lie on the device lie there; frames in host memory are uploaded whatever it says.
+    `target` is how outgoing frames are to lie on the device; None gives them back in host memory, or on the device
+    when `source` is None too and they came from there. `batch` frames from the host share launches in `stream`
+    (None: as many as fill a GPU); at most `ring` outgoing batches exist, held by others or under way.
+
+    A frame on the device is ready for what the calling thread queues on its current CUDA stream, and whoever reads it
+    on another stream must be done before letting go of it. Raises `UnavailableError` for an operation without CUDA
+    code, a kernel that does not compile, and too little memory, all before the first frame.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        engine: FrameEngine,
+        *,
+        source: Layout | None = None,
+        target: Layout | None = None,
+        batch: int | None = 1,
+        ring: int = RING,
+    ) -> None:
+        self.plan = plan
+        self._engine = engine
+        self._source, self._target = source, target
+        self._programs: dict[tuple[Layout, bool], _Bound] = {}
+        self._read: deque[tuple[Any, tuple[Frame, ...]]] = deque()
+        self.batch = batch or batch_of(plan)
+        self._expected = self._plan_for(Layout.STACKED if source is None else source)
+        self.ring = self._fit(ring)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for what runs, and give the device's memory back."""
+        self._engine.finish(self._engine.record(Queue.COMPUTE))
+        self._read.clear()
+        self._programs.clear()
+        self._engine.close()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Device memory that frames and tables take at most."""
+        return self._expected.memory_bytes(self.ring)
+
+    def describe(self) -> dict[str, object]:
+        """JSON-able figures of the launches and of the memory that is planned."""
+        return {**self._expected.describe(), "ring": self.ring, "memory_bytes": self.memory_bytes}
+
+    def warm_up(self) -> None:
+        """Compile, or load from the cache, everything the plan uses, and take memory for what lies between stages."""
+        source = Layout.STACKED if self._source is None else self._source
+        self._bound(source, to_host=self._target is None)
+
+    def run(self, frame: Frame) -> Frame:
+        """`frame` through every stage."""
+        return self._submit((frame,)).result()[0]
+
+    def stream(self, frames: Iterable[Frame], *, ahead: int = AHEAD) -> Iterator[Frame]:
+        """Each of `frames` through every stage, in order, with `ahead` batches under way while one is used."""
+        pending: deque[_Pending] = deque()
+        source = iter(frames)
+        while batch := tuple(islice(source, self.batch)):
+            pending.append(self._submit(batch))
+            if len(pending) > min(ahead, self.ring - 1):
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+
+    def _submit(self, frames: tuple[Frame, ...]) -> _Pending:
+        """Queue all that `frames` need: a full batch, or as many as there are."""
+        engine = self._engine
+        planes = [plane for plane in map(engine.adopt, frames[0].planes) if plane is not None]
+        if not planes:
+            program = self._bound(Layout.STACKED, to_host=self._target is None)
+            return self._queue(program, frames, None)
+        if len(frames) > 1 or len(planes) != len(frames[0].planes):
+            raise UnavailableError("frames that lie on the device are run one at a time, with all their planes there")
+        source = Layout.SEMIPLANAR if _interleaved(engine, planes) else Layout.PLANAR
+        program = self._bound(source, to_host=self._target is None and self._source is not None)
+        return self._queue(program, frames, bind_planes(engine, planes))
+
+    def _queue(self, program: _Bound, frames: tuple[Frame, ...], source: Bound | None) -> _Pending:
+        """Upload what has no `source` on the device, launch, and download what is wanted on the host."""
+        engine = self._engine
+        target = program.targets.take()
+        pending = _Pending(engine, self.plan.target, frames, program.targets.lease(target))
+        staged = None
+        if source is None:
+            staged = self._upload(program, frames)
+            source = staged.bound
+        if staged is None or not program.to_host:
+            # After what the caller has queued: the frame's making, and the last reading of the ring's memory.
+            engine.wait(Queue.COMPUTE, engine.record(Queue.CALLER))
+        program.run(source, target.bound)
+        computed = engine.record(Queue.COMPUTE)
+        if staged is not None:
+            staged.done = computed
+            program.sources.give_back(staged)
+        else:
+            self._keep(computed, frames)
+        if program.to_host:
+            engine.wait(Queue.DOWNLOAD, computed)
+            engine.copy(target.device, target.host, Queue.DOWNLOAD)
+            pending.downloaded = target.done = engine.record(Queue.DOWNLOAD)
+        else:
+            engine.wait(Queue.CALLER, computed)
+        return pending
+
+    def _upload(self, program: _Bound, frames: tuple[Frame, ...]) -> Slot:
+        """`frames` on their way to the device."""
+        engine, slot = self._engine, program.sources.take()
+        if slot.done is not None:
+            engine.finish(slot.done)  # its upload, too, is over then
+        for staged, frame in zip(slot.host_frames, frames, strict=False):
+            for memory, plane in zip(staged, frame.planes, strict=True):
+                np.copyto(memory, plane)
+        engine.copy(slot.host, slot.device, Queue.UPLOAD)
+        engine.wait(Queue.COMPUTE, engine.record(Queue.UPLOAD))
+        return slot
+
+    def _keep(self, computed: Any, frames: tuple[Frame, ...]) -> None:
+        """Hold frames of the device, whose memory a decoder may use again, until they have been read."""
+        self._read.append((computed, frames))
+        while len(self._read) > SOURCE_SLOTS or (self._read and self._engine.happened(self._read[0][0])):
+            self._engine.finish(self._read.popleft()[0])
+
+    def _plan_for(self, source: Layout) -> DevicePlan:
+        frames = self.batch if source is Layout.STACKED else 1
+        return plan_device(self.plan, source=source, target=self._target or Layout.STACKED, frames=frames)
+
+    def _bound(self, source: Layout, *, to_host: bool) -> _Bound:
+        key = (source, to_host)
+        if key not in self._programs:
+            self._programs[key] = _Bound(self._plan_for(source), self._engine, self.ring, to_host=to_host)
+        return self._programs[key]
+
+    def _fit(self, ring: int) -> int:
+        """The largest ring up to `ring` that the device has memory for."""
+        free = self._engine.free_bytes()
+        for slots in range(ring, MIN_RING - 1, -1):
+            if self._expected.memory_bytes(slots) + SPARE_BYTES <= free:
+                return slots
+        needed = self._expected.memory_bytes(MIN_RING) + SPARE_BYTES
+        raise UnavailableError(
+            f"{self.plan.source} to {self.plan.target} needs {needed >> 20} MiB of GPU memory and {free >> 20} MiB are "
+            "free: end what else runs there, or use --backend cpu"
+        )
+
+
+class _Bound:
+    """A program with its rings and the graphs of its launches."""
+
+    def __init__(self, plan: DevicePlan, engine: FrameEngine, ring: int, *, to_host: bool) -> None:
+        self.to_host = to_host
+        self._engine = engine
+        self._program = Program(plan, engine)
+        self._graphs: dict[tuple[int, ...], Any] = {}
+        source, target = plan.surfaces[SOURCE], plan.surfaces[TARGET]
+        self.sources: Ring[Slot] = Ring(lambda: Slot(engine, source, on_host=True), min(SOURCE_SLOTS, ring))
+        self.targets: Ring[Slot] = Ring(lambda: Slot(engine, target, on_host=to_host), ring)
+
+    def run(self, source: Bound, target: Bound) -> None:
+        """Queue the launches: one by one the first time that memory is met, as a graph from the second on."""
+        key = (*source.key, *target.key)
+        graph = self._graphs.get(key)
+        if graph is None and key in self._graphs:
+            graph = self._graphs[key] = self._engine.capture(lambda: self._program.queue(source, target))
+        if graph is not None:
+            self._engine.replay(graph)
+            return
+        if len(self._graphs) >= MAX_GRAPHS:
+            self._graphs.pop(next(iter(self._graphs)))  # the one that has been there for longest
+        self._graphs[key] = None
+        self._program.queue(source, target)
+
+
+class _Pending:
+    """Frames that are under way."""
+
+    def __init__(self, engine: FrameEngine, target: VideoFormat, frames: tuple[Frame, ...], lease: Lease) -> None:
+        self._engine, self._target, self._frames, self._lease = engine, target, frames, lease
+        self.downloaded: Any = None
+        """The event after which they are in host memory; None for frames that stay on the device."""
+
+    def result(self) -> list[Frame]:
+        """The frames: complete in host memory, or queued on the device."""
+        slot = self._lease.slot
+        if self.downloaded is None:
+            held, give = slot.bound.frames, self._engine.lend
+        else:
+            self._engine.finish(self.downloaded)
+            held, give = slot.host_frames, lend
+        return [
+            replace(frame, planes=tuple(give(plane, self._lease) for plane in planes), format=self._target)
+            for frame, planes in zip(self._frames, held, strict=False)
+        ]
+
+
+def batch_of(plan: Plan) -> int:
+    """Frames that share launches: as many as fill a GPU, a power of two."""
+    pixels = max(f.width * f.height for f in (plan.source, plan.target))
+    frames = 1
+    while frames < MAX_BATCH and 2 * frames * pixels <= BATCH_PIXELS:
+        frames *= 2
+    return frames
+
+
+def _interleaved(engine: FrameEngine, planes: Sequence[Any]) -> bool:
+    """Whether Cb and Cr lie side by side, as in NV12.
+
+    Raises `FormatError` for planes that are neither that nor contiguous along rows.
+    """
+    steps = [plane.strides[1] // plane.itemsize if plane.shape[1] > 1 else 1 for plane in planes]
+    if len(planes) == 3 and steps[0] == 1 and steps[1] == steps[2]:
+        apart = engine.address(planes[2]) - engine.address(planes[1])
+        narrow = planes[1].shape[1] == 1
+        if apart == planes[0].itemsize and (steps[1] == 2 or narrow):
+            return True
+    if any(step != 1 for step in steps):
+        raise FormatError("planes on the device must be contiguous along rows, or Cb and Cr interleaved as in NV12")
+    return False
