@@ -41,7 +41,17 @@ SHUN_S: Final = 3600.0
 MAX_LOSSES: Final = 8
 """Instances in a row that end without one more segment: then the work is at fault, not the machines."""
 SEARCHES: Final = 3
-SEARCH_PAUSE_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An offer that can serve the plan."""
+
+    offer: Offer
+    traffic_usd: Decimal
+    """The most that its traffic can cost."""
+    deadline_s: float | None = None
+    """When it has to be over there, for a reason of its own."""
 
 
 class Access(Protocol):
@@ -72,6 +82,8 @@ class Job:
     ask_s: float = 12.0
     """Between two questions to the provider."""
     end_reserve_s: float = END_RESERVE_S
+    search_pause_s: float = 30.0
+    """Between two searches, while nothing suitable is offered."""
     least_s: float = 120.0
     """An instance that could only run shorter than this is not rented."""
 
@@ -79,8 +91,9 @@ class Job:
 class Conductor:
     """Carries one run through.
 
-    `choose` gives ranked offers that can serve the plan; `show` is told how it stands; `ask` is asked when somebody
-    interrupts.
+    `choose` gives what can serve the rest of the plan, best first, without the machines that are shunned, from what
+    was spent and which segments are done; it may raise `PlanError`. `show` is told how it stands; `ask` is asked when
+    somebody interrupts.
     """
 
     def __init__(
@@ -89,8 +102,7 @@ class Conductor:
         market: Market,
         follower: Follower,
         *,
-        choose: Callable[[frozenset[str]], Sequence[Offer]],
-        traffic_usd: Callable[[Offer], Decimal],
+        choose: Callable[[frozenset[str], Decimal, frozenset[int]], Sequence[Candidate]],
         show: Callable[[Standing], None],
         ask: Callable[[], Choice],
         shunned: BlackList | None = None,
@@ -99,11 +111,10 @@ class Conductor:
         self.market = replace(market, listen=self._hear)
         self._follower = follower
         self._choose = choose
-        self._traffic_usd = traffic_usd
         self._show = show
         self._ask = ask
         self._shunned = shunned or BlackList()
-        self.accounts = Accounts(job.bucket, job.plan.spec.budget_usd, market.clock, reserve_s=job.end_reserve_s)
+        self.accounts = Accounts(job.bucket, job.ticket.budget_usd, market.clock, reserve_s=job.end_reserve_s)
         self._losses = 0
         self._segments_done = 0
         self._news: News | None = None
@@ -145,7 +156,7 @@ class Conductor:
 
     def _rent_and_follow(self) -> Outcome | None:
         """One instance from its creation to its end; None when the rest of the work needs another."""
-        offers, ends_s = self._affordable()
+        found = self._affordable()
 
         def request(offer: Offer, label: str) -> InstanceRequest:
             self.accounts.begin(
@@ -155,14 +166,14 @@ class Conductor:
                     machine=offer.machine,
                     gpu_name=offer.gpu_name,
                     price_usd_per_h=offer.price_usd_per_h,
-                    traffic_usd=self._traffic_usd(offer),
+                    traffic_usd=found[offer.id][0].traffic_usd,
                     asked_s=self.market.clock.now(),
-                    deadline_s=ends_s[offer.id],
+                    deadline_s=found[offer.id][1],
                 )
             )
-            return self._request(offer, label, ends_s[offer.id])
+            return self._request(offer, label, found[offer.id][1])
 
-        deadline_s = max(ends_s.values())
+        offers, deadline_s = [one.offer for one, _ in found.values()], max(end_s for _, end_s in found.values())
         with lease(self.market, offers, request, run=self.job.plan.run, deadline_s=deadline_s) as leased:
             outcome = self._follow(leased)
         self._sweep(leased)
@@ -266,29 +277,38 @@ class Conductor:
             )
         return None
 
-    def _affordable(self) -> tuple[list[Offer], dict[str, float]]:
-        """Offers within the limits, best first, and when each has to end. Raises `PlanError` when there is none."""
-        clock, job = self.market.clock, self.job
-        if clock.now() >= job.ticket.deadline_s:
-            raise PlanError(f"the deadline of {job.plan.run} is past; give --deadline more time")
+    def _affordable(self) -> dict[str, tuple[Candidate, float]]:
+        """Offers within the limits by id, best first, and when each has to end. Raises `PlanError` without any."""
+        if self.market.clock.now() >= self.job.ticket.deadline_s:
+            raise PlanError(f"the deadline of {self.job.plan.run} is past; give --deadline more time")
         for search in range(SEARCHES):
-            now_s = clock.now()
-            offers = self._choose(self._shunned.machines(self.market.provider.name, now_s=now_s))
-            ends_s = {
-                one.id: self.accounts.end_of(one, self._traffic_usd(one), job.ticket.deadline_s) for one in offers
-            }
-            kept = [one for one in offers if ends_s[one.id] >= now_s + job.least_s]
-            if kept:
-                return kept, {one.id: ends_s[one.id] for one in kept}
-            if offers:
-                raise PlanError(
-                    f"what is left of the budget or the time of {job.plan.run} pays for no machine that is offered "
-                    f"(spent so far at most ${self.accounts.spent_usd():.4f}); `runner resume` takes more"
-                )
-            if search + 1 < SEARCHES:
-                self._tell("no machine is offered that satisfies all requirements; looking again")
-                self.market.stop.wait(clock, SEARCH_PAUSE_S)
-        raise PlanError("no machine is offered that satisfies all requirements; `runner offers` shows what there is")
+            try:
+                return self._search()
+            except PlanError as error:
+                # A market may have nothing for a moment; this machine is as it is.
+                if search + 1 == SEARCHES or not self.market.provider.costs or self.market.stop:
+                    raise
+                self._tell(str(error))
+                self.market.stop.wait(self.market.clock, self.job.search_pause_s)
+        raise AssertionError
+
+    def _search(self) -> dict[str, tuple[Candidate, float]]:
+        clock, job = self.market.clock, self.job
+        shunned = self._shunned.machines(self.market.provider.name, now_s=clock.now())
+        spent = self.accounts.spent_usd()
+        found = self._choose(shunned if self.market.provider.costs else frozenset(), spent, self._follower.committed)
+        ends = {one.offer.id: (one, self._end_of(one)) for one in found}
+        kept = {name: pair for name, pair in ends.items() if pair[1] >= clock.now() + job.least_s}
+        if not kept:
+            raise PlanError(
+                f"what is left of the budget or the time of {job.plan.run} pays for no machine on offer "
+                f"(spent at most ${spent:.4f}); `runner resume` takes a new --budget and --deadline"
+            )
+        return kept
+
+    def _end_of(self, one: Candidate) -> float:
+        end_s = self.accounts.end_of(one.offer, one.traffic_usd, self.job.ticket.deadline_s)
+        return end_s if one.deadline_s is None else min(end_s, one.deadline_s)
 
     def _request(self, offer: Offer, label: str, deadline_s: float) -> InstanceRequest:
         from runner.provider import InstanceRequest

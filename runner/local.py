@@ -156,7 +156,12 @@ class LocalProvider:
 
     def _start(self, instance_id: str, folder: Path, request: InstanceRequest) -> None:
         kept = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
-        given = {BOOT_VARIABLE: request.boot_url, ID_VARIABLE: instance_id, "FRAMEHAUL_LABEL": request.label}
+        given = {
+            BOOT_VARIABLE: request.boot_url,
+            ID_VARIABLE: instance_id,
+            "FRAMEHAUL_LABEL": request.label,
+            "XDG_STATE_HOME": str(folder / "state"),  # what it notes ends with it
+        }
         with (folder / "alive").open("w") as alive, (folder / "log").open("wb") as log:
             fcntl.flock(alive, fcntl.LOCK_EX)  # of the open file: it ends with the last process that has it
             self._children[instance_id] = subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from decimal import Decimal
 from typing import Final, Literal
 
 from runner.spec import Record
@@ -25,6 +26,9 @@ class Ticket(Record):
     """Seconds since 1970."""
     deadline_s: float
     """When nothing of it may run any more, seconds since 1970."""
+    budget_usd: Decimal | None = None
+    """Dollars for all of it; may be raised later."""
+    max_price_usd_per_h: Decimal | None = None
     provider: str
     given_input: str
     """As the user wrote it."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runner.bucket import Bucket
 from runner.clock import StopRequest, SystemClock
-from runner.fleet import Conductor, Job
+from runner.fleet import Candidate, Conductor, Job
 from runner.follow import Follower
 from runner.journal import BlackList, Journal
 from runner.lease import Market
@@ -107,7 +107,8 @@ class Stage:
         self.run.write(self.run.folder.plan, self.plan)
         self.ticket = Ticket(
             run=self.plan.run, created_s=now_s, deadline_s=now_s + deadline_s, provider=provider.name,
-            given_input="in", given_output=str(self.output), made=str(self.output), host="here",
+            given_input="in", budget_usd=self.plan.spec.budget_usd, given_output=str(self.output),
+            made=str(self.output), host="here",
         )  # fmt: skip
         self.run.write(self.run.folder.ticket, self.ticket)
         self.files = FileAccess(self, boot)
@@ -138,16 +139,16 @@ class Stage:
             self.market,
             Follower(self.run, self.plan),
             choose=self._choose,
-            traffic_usd=lambda _: Decimal(0),
             show=self._show,
             ask=lambda: self.choices.pop(0),
             shunned=self.shunned,
         )
 
-    def _choose(self, shunned: frozenset[str]) -> Sequence[Offer]:
+    def _choose(self, shunned: frozenset[str], spent: Decimal, done: frozenset[int]) -> Sequence[Candidate]:
+        del spent, done
         spec = self.plan.spec
         found = self.provider.offers(spec.requirements, max_price_usd_per_h=spec.max_price_usd_per_h)
-        return [one for one in found if one.machine not in shunned or not self.provider.costs]
+        return [Candidate(offer=one, traffic_usd=Decimal(0)) for one in found if one.machine not in shunned]
 
     def _show(self, standing: Standing) -> None:
         self.shown.append(standing)

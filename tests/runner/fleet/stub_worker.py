@@ -55,8 +55,8 @@ class Worker:
             put(self.folder / key, f"segment {number}\n")
             facts = {
                 "plan": self.boot["plan"], "number": number, "key": key, "size_bytes": 11, "sha256": "0",
-                "frames": frames, "extradata_sha256": "0", "first_pts": segment["first"], "last_pts": segment["last"] - 1,
-                "worker": self.name, "elapsed_s": 0.02,
+                "frames": frames, "extradata_sha256": "0", "first_pts": segment["first"],
+                "last_pts": segment["last"] - 1, "worker": self.name, "elapsed_s": 0.02,
             }  # fmt: skip
             put(commit, json.dumps(facts))
             self.note(f"done-{number}")
@@ -98,12 +98,12 @@ class Worker:
         if not url or not key:
             sys.exit(0)
         whole = f"{url}/api/v0/instances/{os.environ['CONTAINER_ID']}/"
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310
             whole, b"{}", {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}, method="DELETE"
         )
         while True:
             with suppress(OSError):
-                urllib.request.urlopen(request, timeout=5).close()
+                urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
             time.sleep(0.2)
 
 
