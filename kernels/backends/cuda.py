@@ -1,0 +1,200 @@
+"""Launches on an NVIDIA GPU through CuPy: the `FrameEngine` of real devices, and the executor on it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import cupy
+import numpy as np
+
+from kernels import cubins
+from kernels.backends.device import RING, DeviceExecutor
+from kernels.errors import UnavailableError
+from kernels.launch import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from numpy.typing import NDArray
+
+    from kernels.launch import Kernel
+    from kernels.plan import Plan
+    from kernels.surface import Layout
+
+DEFAULT_SHARED_BYTES: Final = 48 << 10
+"""Dynamic shared memory that a kernel may use without asking for more."""
+_DLPACK_CUDA: Final = 2  # kDLCUDA of dlpack.h
+
+
+class CudaExecutor(DeviceExecutor):
+    """A plan on this machine's GPU; see `DeviceExecutor`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        source: Layout | None = None,
+        target: Layout | None = None,
+        batch: int | None = None,
+        ring: int = RING,
+    ) -> None:
+        super().__init__(plan, engine(), source=source, target=target, batch=batch, ring=ring)
+
+
+@cache
+def engine() -> CupyEngine:
+    """The engine of the first visible GPU (CUDA_VISIBLE_DEVICES picks another), one for the process.
+
+    Raises `UnavailableError` where there is none.
+    """
+    with _translated("no GPU can be used"):
+        return CupyEngine()
+
+
+class CupyEngine:
+    """Three streams of its own beside the caller's; device memory from CuPy's pool."""
+
+    def __init__(self) -> None:
+        device = cupy.cuda.Device(0)
+        device.use()
+        self._device_id = int(device.id)
+        self._architecture = int(device.compute_capability)
+        self._streams = {
+            queue: cupy.cuda.Stream(non_blocking=True) for queue in (Queue.UPLOAD, Queue.COMPUTE, Queue.DOWNLOAD)
+        }
+        self._loaded: dict[Kernel, Any] = {}
+
+    def load(self, kernel: Kernel) -> Any:
+        """The compiled entry point: a cubin made beforehand, else from CuPy's cache, else compiled now."""
+        if kernel not in self._loaded:
+            self._loaded[kernel] = self._load(kernel)
+        return self._loaded[kernel]
+
+    def _load(self, kernel: Kernel) -> Any:
+        found = cubins.find(kernel, self._architecture)
+        with _translated(f"kernel {kernel.entry} cannot be loaded for sm_{self._architecture}"):
+            if found is not None:
+                return cupy.RawModule(path=str(found)).get_function(kernel.entry)
+            options = (*cubins.options_of(kernel), f"-DHEADERS_DIGEST=0x{cubins.headers_digest()}")
+            module = cupy.RawModule(code=cubins.source_of(kernel), options=options)
+            return module.get_function(kernel.entry)
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        with _translated(f"{np.prod(shape) * dtype.itemsize >> 20} MiB of GPU memory cannot be had"):
+            return cupy.empty(shape, dtype)
+
+    def upload(self, array: NDArray[Any]) -> Any:
+        uploaded = cupy.asarray(array)
+        cupy.cuda.get_current_stream().synchronize()  # our streams do not wait for that one
+        return uploaded
+
+    def download(self, array: Any) -> NDArray[Any]:
+        self._streams[Queue.COMPUTE].synchronize()
+        return np.asarray(cupy.asnumpy(array))
+
+    def launch(
+        self,
+        function: Any,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        arguments: Sequence[Any],
+        shared_bytes: int = 0,
+    ) -> None:
+        if shared_bytes > DEFAULT_SHARED_BYTES and function.max_dynamic_shared_size_bytes < shared_bytes:
+            function.max_dynamic_shared_size_bytes = shared_bytes
+        with self._streams[Queue.COMPUTE]:
+            function(grid, block, tuple(arguments), shared_mem=shared_bytes)
+
+    def pinned(self, size_bytes: int) -> NDArray[np.uint8]:
+        with _translated(f"{size_bytes >> 20} MiB of pinned memory cannot be had"):
+            memory = cupy.cuda.alloc_pinned_memory(size_bytes)
+        return np.frombuffer(memory, np.uint8, size_bytes)
+
+    def view(
+        self, memory: Any, offset_bytes: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Any:
+        return cupy.ndarray(shape, dtype, memptr=memory.data + offset_bytes, strides=strides)
+
+    def lend(self, array: Any, owner: object) -> Any:
+        kept = (array, owner)
+        memory = cupy.cuda.UnownedMemory(array.data.ptr, array.nbytes, kept, self._device_id)
+        return cupy.ndarray(array.shape, array.dtype, cupy.cuda.MemoryPointer(memory, 0), array.strides)
+
+    def copy(self, source: Any, target: Any, queue: Queue) -> None:
+        stream = self._streams[queue]
+        if isinstance(source, np.ndarray):
+            target.data.copy_from_host_async(source.ctypes.data, source.nbytes, stream)
+        else:
+            source.data.copy_to_host_async(target.ctypes.data, target.nbytes, stream)
+
+    def record(self, queue: Queue) -> Any:
+        # A thread that waits for it sleeps: the cores are needed by codecs.
+        event = cupy.cuda.Event(block=True, disable_timing=True)
+        event.record(self._stream(queue))
+        return event
+
+    def wait(self, queue: Queue, event: Any) -> None:
+        self._stream(queue).wait_event(event)
+
+    def finish(self, event: Any) -> None:
+        with _translated("the GPU failed"):
+            event.synchronize()
+
+    def happened(self, event: Any) -> bool:
+        return bool(event.done)
+
+    def capture(self, launches: Callable[[], None]) -> Any:
+        stream = self._streams[Queue.COMPUTE]
+        with stream:
+            stream.begin_capture()
+            try:
+                launches()
+            finally:
+                graph = stream.end_capture()
+        return graph
+
+    def replay(self, graph: Any) -> None:
+        graph.launch(self._streams[Queue.COMPUTE])
+
+    def adopt(self, array: Any) -> Any:
+        if isinstance(array, np.ndarray):
+            return None
+        if isinstance(array, cupy.ndarray):
+            return array
+        if hasattr(array, "__cuda_array_interface__"):
+            return cupy.asarray(array)
+        device = getattr(array, "__dlpack_device__", None)
+        return cupy.from_dlpack(array) if device is not None and device()[0] == _DLPACK_CUDA else None
+
+    def address(self, array: Any) -> int:
+        return int(array.data.ptr)
+
+    def free_bytes(self) -> int:
+        """Of the device, and what CuPy's pool holds unused."""
+        free, _ = cupy.cuda.Device(self._device_id).mem_info
+        return int(free) + int(cupy.get_default_memory_pool().free_bytes())
+
+    def close(self) -> None:
+        for stream in self._streams.values():
+            stream.synchronize()
+
+    def _stream(self, queue: Queue) -> Any:
+        return cupy.cuda.get_current_stream() if queue is Queue.CALLER else self._streams[queue]
+
+
+@contextmanager
+def _translated(what: str) -> Generator[None]:
+    """CuPy's errors as ours, in one line."""
+    try:
+        yield
+    except (
+        cupy.cuda.compiler.CompileException,
+        cupy.cuda.driver.CUDADriverError,
+        cupy.cuda.memory.OutOfMemoryError,
+        cupy.cuda.runtime.CUDARuntimeError,
+        RuntimeError,
+    ) as error:
+        first = next((line for line in str(error).splitlines() if "error" in line.lower()), str(error).split("\n")[0])
+        raise UnavailableError(f"{what}: {first.strip()}; use --backend cpu, or see `runner doctor`") from error

@@ -1,0 +1,56 @@
+"""What a compiled kernel depends on, and so what its file is called: source, headers, options, architecture.
+
+Cubins made beforehand (NVRTC needs no GPU) lie in the folder that FRAMEHAUL_CUBINS names, and are loaded instead of
+compiling. A name that does not match is not found: a stale file is never used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from kernels.launch import Kernel
+
+CUDA: Final = Path(__file__).parent / "cuda"
+INCLUDE: Final = CUDA / "include"
+FOLDER_VARIABLE: Final = "FRAMEHAUL_CUBINS"
+
+
+def source_of(kernel: Kernel) -> str:
+    """The text of `kernel`: its own, or that of the file it names."""
+    return kernel.source if "\n" in kernel.source else (CUDA / kernel.source).read_text(encoding="utf-8")
+
+
+def options_of(kernel: Kernel) -> tuple[str, ...]:
+    """What NVRTC is told of `kernel`, beside the architecture."""
+    defines = (f"-D{name}={value}" for name, value in kernel.defines)
+    return ("-std=c++17", f"-I{INCLUDE}", *(("--fmad=false",) if kernel.exact else ()), *defines)
+
+
+@cache
+def headers_digest() -> str:
+    """Of every header's name and text. CuPy's own cache does not look into headers that a source includes."""
+    digest = hashlib.sha256()
+    for path in sorted(INCLUDE.glob("*.cuh")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def file_name(kernel: Kernel, architecture: int) -> str:
+    """Of the cubin of `kernel` for compute capability `architecture` (90 for 9.0)."""
+    facts = (source_of(kernel), kernel.entry, kernel.defines, kernel.exact, headers_digest())
+    digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
+    return f"{kernel.entry}-{digest}.sm_{architecture}.cubin"
+
+
+def find(kernel: Kernel, architecture: int) -> Path | None:
+    """The cubin of `kernel` made beforehand, if there is one."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if not folder:
+        return None
+    path = Path(folder) / file_name(kernel, architecture)
+    return path if path.is_file() else None
