@@ -3,10 +3,11 @@
 //     out = in + amount * (in - blurred)
 //
 // with a separable binomial blur of 2 * RADIUS_X + 1 by 2 * RADIUS_Y + 1 samples, edges repeated. A tile with its
-// halo is read once into shared memory, blurred along rows there, and along columns in registers.
+// halo is read once into shared memory, blurred along rows there, and along columns in registers. A thread works on
+// 4 samples of a row at a time.
 //
-//     grid  ceil(width / TILE_W), ceil(height / TILE_H)
-//     block TILE_W, BLOCK_H
+//     grid  ceil(width / TILE_W), ceil(height / TILE_H), frames
+//     block TILE_W / 4, TILE_H / ROWS
 #include "plane.cuh"
 
 #ifndef RADIUS_X
@@ -16,13 +17,13 @@
 #define RADIUS_Y 2
 #endif
 #ifndef TILE_W
-#define TILE_W 32
+#define TILE_W 64
 #endif
 #ifndef TILE_H
 #define TILE_H 32
 #endif
-#ifndef BLOCK_H
-#define BLOCK_H 8
+#ifndef ROWS
+#define ROWS 2
 #endif
 
 // Row 2 * RADIUS of Pascal's triangle over its sum: what 2 * RADIUS box blurs of two samples amount to.
@@ -41,52 +42,71 @@ template <int RADIUS> struct Binomial {
     }
 };
 
-// source, target: planes of width x height samples, pitches in elements. amount: -2..5, below 0 blurs.
-extern "C" __global__ void __launch_bounds__(TILE_W *BLOCK_H)
-    unsharp(const SAMPLE_IN *__restrict__ source, int source_pitch, SAMPLE_OUT *__restrict__ target, int target_pitch,
-            int width, int height, float scale, int peak, float amount) {
-    constexpr int halo_w = TILE_W + 2 * RADIUS_X;
-    constexpr int halo_h = TILE_H + 2 * RADIUS_Y;
-    __shared__ float tile[halo_h][halo_w];
-    __shared__ float rows[halo_h][TILE_W];
-    const int left = blockIdx.x * TILE_W - RADIUS_X;
-    const int top = blockIdx.y * TILE_H - RADIUS_Y;
-    for (int j = threadIdx.y; j < halo_h; j += BLOCK_H) {
-        for (int i = threadIdx.x; i < halo_w; i += TILE_W) {
-            const int x = clamp_index(left + i, width);
-            const int y = clamp_index(top + j, height);
-            tile[j][i] = load_sample(source, source_pitch, x, y);
-        }
-    }
+constexpr int left_margin = (RADIUS_X + 3) / 4 * 4; // a multiple of 4: fours of tile and target are aligned alike
+constexpr int halo_w = TILE_W + 2 * left_margin;
+constexpr int halo_h = TILE_H + 2 * RADIUS_Y;
+
+// source, target: planes of width x height samples, pitches and frames in elements. amount: -2..5, below 0 blurs.
+extern "C" __global__ void __launch_bounds__(TILE_W / 4 * TILE_H / ROWS)
+    unsharp(const SAMPLE_IN *__restrict__ source, int source_pitch, long long source_frame,
+            SAMPLE_OUT *__restrict__ target, int target_pitch, long long target_frame, int width, int height,
+            float scale, int peak, float amount) {
+    alignas(16) __shared__ float tile[halo_h][halo_w];
+    alignas(16) __shared__ float across[halo_h][TILE_W];
+    source += blockIdx.z * source_frame;
+    target += blockIdx.z * target_frame;
+    const int left = blockIdx.x * TILE_W;
+    const int top = blockIdx.y * TILE_H;
+    load_tile<REPEAT>(tile, halo_h, source, source_pitch, left - left_margin, top - RADIUS_Y, width, height);
     __syncthreads();
 
-    constexpr Binomial<RADIUS_X> across;
-    for (int j = threadIdx.y; j < halo_h; j += BLOCK_H) {
-        float sum = 0.0f;
+    const int i = 4 * threadIdx.x;
+    constexpr Binomial<RADIUS_X> along_x;
+    for (int j = threadIdx.y; j < halo_h; j += TILE_H / ROWS) {
+        float near[4 + 2 * left_margin];
+#pragma unroll
+        for (int k = 0; k < 4 + 2 * left_margin; k += 4) {
+            const float4 four = *(const float4 *)&tile[j][i + k];
+            near[k] = four.x, near[k + 1] = four.y, near[k + 2] = four.z, near[k + 3] = four.w;
+        }
+        float sum[4] = {};
 #pragma unroll
         for (int k = 0; k <= 2 * RADIUS_X; k++) {
-            sum += across.weight[k] * tile[j][threadIdx.x + k];
+#pragma unroll
+            for (int n = 0; n < 4; n++) {
+                sum[n] += along_x.weight[k] * near[left_margin - RADIUS_X + n + k];
+            }
         }
-        rows[j][threadIdx.x] = sum;
+        *(float4 *)&across[j][i] = make_float4(sum[0], sum[1], sum[2], sum[3]);
     }
     __syncthreads();
 
-    const int x = left + RADIUS_X + threadIdx.x;
-    if (x >= width) {
-        return;
-    }
-    constexpr Binomial<RADIUS_Y> down;
-    for (int j = threadIdx.y; j < TILE_H; j += BLOCK_H) {
-        const int y = top + RADIUS_Y + j;
-        if (y >= height) {
-            return;
-        }
-        float blurred = 0.0f;
+    const int j = ROWS * threadIdx.y;
+    constexpr Binomial<RADIUS_Y> along_y;
+    float4 blurred[ROWS] = {};
 #pragma unroll
-        for (int k = 0; k <= 2 * RADIUS_Y; k++) {
-            blurred += down.weight[k] * rows[j + k][threadIdx.x];
+    for (int k = 0; k < ROWS + 2 * RADIUS_Y; k++) {
+        const float4 four = *(const float4 *)&across[j + k][i];
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            if (k >= r && k <= r + 2 * RADIUS_Y) {
+                const float weight = along_y.weight[k - r];
+                blurred[r].x += weight * four.x;
+                blurred[r].y += weight * four.y;
+                blurred[r].z += weight * four.z;
+                blurred[r].w += weight * four.w;
+            }
         }
-        const float value = tile[j + RADIUS_Y][threadIdx.x + RADIUS_X];
-        store_sample(target, target_pitch, x, y, value + amount * (value - blurred), scale, peak);
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        if (top + j + r < height) {
+            float4 value = *(const float4 *)&tile[j + r + RADIUS_Y][i + left_margin];
+            value.x += amount * (value.x - blurred[r].x);
+            value.y += amount * (value.y - blurred[r].y);
+            value.z += amount * (value.z - blurred[r].z);
+            value.w += amount * (value.w - blurred[r].w);
+            store_four(row_of(target, target_pitch, top + j + r), left + i, width, value, scale, peak);
+        }
     }
 }

@@ -22,9 +22,11 @@ import numpy as np
 from kernels.jit import njit
 from kernels.operation import Kind, Operation, PlaneFormat, RowsKernel, Tolerance
 from kernels.options import Params, option
+from kernels.tiling import gain_and_peak, tiled
 
 if TYPE_CHECKING:
     from kernels.frame import Plane, VideoFormat
+    from kernels.launch import PlaneLaunch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,16 @@ def _sharpen_rows(
             out[x] = np.int32(min(max(value, np.float32(0)), peak))
 
 
+def _sharpness(params: CasParams) -> float:
+    """-amp / weight: what divides the root, 16 at strength 0 and 4.01 at 1."""
+    return 16 + (4.01 - 16) * params.strength
+
+
+def _limit(plane_in: PlaneFormat) -> int:
+    """2n + 1 in stored samples."""
+    return ((2 << plane_in.depth) - 1) << plane_in.shift
+
+
 def _cpu(
     params: CasParams,
     source: VideoFormat,
@@ -91,8 +103,8 @@ def _cpu(
 ) -> RowsKernel | None:
     if not params.planes >> plane_in.component & 1:
         return None
-    sharpness = np.float32(16 + (4.01 - 16) * params.strength)
-    limit = np.int32(((2 << plane_in.depth) - 1) << plane_in.shift)
+    sharpness = np.float32(_sharpness(params))
+    limit = np.int32(_limit(plane_in))
     gain = np.float32(2.0 ** (plane_out.bits - plane_in.bits))
     peak = np.float32(plane_out.peak)
     width, height = plane_in.width, plane_in.height
@@ -101,6 +113,19 @@ def _cpu(
         _sharpen_rows(source, target, sharpness, limit, gain, peak, width, height, first, last)
 
     return kernel
+
+
+def _cuda(
+    params: CasParams,
+    source: VideoFormat,
+    target: VideoFormat,
+    plane_in: PlaneFormat,
+    plane_out: PlaneFormat,
+) -> PlaneLaunch | None:
+    if not params.planes >> plane_in.component & 1:
+        return None
+    numbers = (np.float32(-1 / _sharpness(params)), np.float32(_limit(plane_in)))
+    return tiled("cas.cu", plane_out, (*gain_and_peak(plane_in, plane_out), *numbers))
 
 
 CAS = Operation(
@@ -112,5 +137,6 @@ CAS = Operation(
     tolerance=Tolerance(max_codes=1, reason="float32 division and root; a rounding tie moves one code"),
     samples=("cas", "cas=0.5", "cas=1", "cas=strength=0.8:planes=1"),
     cpu=_cpu,
+    cuda=_cuda,
     output=lambda _params, source: source,
 )

@@ -11,10 +11,12 @@ from kernels.expression import picture_names
 from kernels.jit import njit
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
+from kernels.tiling import copy
 
 if TYPE_CHECKING:
     from kernels.expression import Expression
     from kernels.frame import Plane, VideoFormat
+    from kernels.launch import PlaneLaunch
     from kernels.operation import PlaneFormat, RowsKernel
 
 
@@ -81,18 +83,29 @@ def _output(params: Crop, source: VideoFormat) -> VideoFormat:
     return replace(source, width=width, height=height, sample_aspect_ratio=sar)
 
 
+def _corner(params: Crop, source: VideoFormat, plane_in: PlaneFormat) -> tuple[int, int]:
+    """(left, top) of what is kept of a plane, in its own samples."""
+    x, y, _, _ = rectangle(params, source)
+    pixel = source.pixel_format
+    return (x >> pixel.log2_chroma_w, y >> pixel.log2_chroma_h) if plane_in.component else (x, y)
+
+
 def _cpu(
     params: Crop, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
 ) -> RowsKernel:
-    x, y, _, _ = rectangle(params, source)
-    is_chroma = plane_in.component > 0
-    left = x >> (source.pixel_format.log2_chroma_w if is_chroma else 0)
-    top = y >> (source.pixel_format.log2_chroma_h if is_chroma else 0)
+    left, top = _corner(params, source, plane_in)
 
     def kernel(source: Plane, target: Plane, first: int, last: int) -> None:
         copy_window(source, target, left, top, plane_out.width, first, last)
 
     return kernel
+
+
+def _cuda(
+    params: Crop, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
+) -> PlaneLaunch:
+    left, top = _corner(params, source, plane_in)
+    return copy(plane_in, plane_out, left=-left, top=-top)
 
 
 CROP = Operation(
@@ -104,6 +117,7 @@ CROP = Operation(
     tolerance=Tolerance(max_codes=0, reason="samples are moved, never computed"),
     samples=("crop=iw/2:ih/2", "crop=iw-6:ih-4:2:2", "crop=w=7:h=5:x=3:y=1:exact=1"),
     cpu=_cpu,
+    cuda=_cuda,
     output=_output,
     value_preserving=True,
     skips_unchanged=True,

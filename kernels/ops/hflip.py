@@ -10,9 +10,11 @@ import numpy as np
 from kernels.jit import njit
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params
+from kernels.tiling import copy
 
 if TYPE_CHECKING:
     from kernels.frame import Plane, VideoFormat
+    from kernels.launch import PlaneLaunch
     from kernels.operation import PlaneFormat, RowsKernel
 
 
@@ -43,6 +45,12 @@ def _cpu(
     return kernel
 
 
+def _cuda(
+    params: HFlip, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
+) -> PlaneLaunch:
+    return copy(plane_in, plane_out, flip_x=True)
+
+
 HFLIP = Operation(
     name="hflip",
     kind=Kind.PLANE,
@@ -52,6 +60,7 @@ HFLIP = Operation(
     tolerance=Tolerance(max_codes=0, reason="samples are moved, never computed"),
     samples=("hflip",),
     cpu=_cpu,
+    cuda=_cuda,
     output=_output,
     value_preserving=True,
 )

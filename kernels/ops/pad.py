@@ -17,10 +17,12 @@ from kernels.named_colors import NAMED_COLORS
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
 from kernels.pixel_format import pixel_format
+from kernels.tiling import copy
 
 if TYPE_CHECKING:
     from kernels.expression import Expression
     from kernels.frame import Plane
+    from kernels.launch import PlaneLaunch
     from kernels.operation import PlaneFormat, RowsKernel
 
 
@@ -120,20 +122,32 @@ def _output(params: Pad, source: VideoFormat) -> VideoFormat:
     return replace(source, width=width, height=height)
 
 
+def _placing(params: Pad, source: VideoFormat, target: VideoFormat, plane_out: PlaneFormat) -> tuple[int, int, int]:
+    """(left, top, border) of a plane, in its own samples."""
+    left, top, _, _ = geometry(params, source)
+    pixel = source.pixel_format
+    if plane_out.component:
+        left, top = left >> pixel.log2_chroma_w, top >> pixel.log2_chroma_h
+    return left, top, border_codes(params, target)[plane_out.component] << plane_out.shift
+
+
 def _cpu(
     params: Pad, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
 ) -> RowsKernel:
-    x, y, _, _ = geometry(params, source)
-    is_chroma = plane_in.component > 0
-    left = x >> (source.pixel_format.log2_chroma_w if is_chroma else 0)
-    top = y >> (source.pixel_format.log2_chroma_h if is_chroma else 0)
-    code = border_codes(params, target)[plane_out.component]
-    value = target.pixel_format.dtype.type(code << plane_out.shift)
+    left, top, border = _placing(params, source, target, plane_out)
+    value = target.pixel_format.dtype.type(border)
 
     def kernel(source: Plane, target: Plane, first: int, last: int) -> None:
         place_rows(source, target, left, top, plane_in.width, plane_in.height, plane_out.width, value, first, last)
 
     return kernel
+
+
+def _cuda(
+    params: Pad, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
+) -> PlaneLaunch:
+    left, top, border = _placing(params, source, target, plane_out)
+    return copy(plane_in, plane_out, left=left, top=top, border=border)
 
 
 PAD = Operation(
@@ -145,6 +159,7 @@ PAD = Operation(
     tolerance=Tolerance(max_codes=0, reason="samples are moved, never computed"),
     samples=("pad=iw+8:ih+6:4:2", "pad=iw*2:ih*2:-1:-1:color=teal"),
     cpu=_cpu,
+    cuda=_cuda,
     output=_output,
     value_preserving=True,
     skips_unchanged=True,

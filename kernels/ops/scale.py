@@ -15,6 +15,7 @@ from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
 from kernels.pixel_format import Family
 from kernels.resample import cpu as resample
+from kernels.resample import cuda as device
 from kernels.resample import filters
 from kernels.resample.weights import plane_axes
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from kernels.expression import Expression
     from kernels.frame import VideoFormat
+    from kernels.launch import PlaneLaunch
     from kernels.operation import PlaneFormat, RowsKernel
     from kernels.resample.filters import Filter
 
@@ -240,6 +242,13 @@ def _cpu(
     return resample.bind(vertical, horizontal, params.filter(), plane_in, plane_out)
 
 
+def _cuda(
+    params: Scale, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
+) -> PlaneLaunch | None:
+    vertical, horizontal = plane_axes(source, target, plane_in.component)
+    return device.bind(vertical, horizontal, params.filter(), plane_in, plane_out)
+
+
 SCALE: Final = Operation(
     name="scale",
     kind=Kind.PLANE,
@@ -259,6 +268,7 @@ SCALE: Final = Operation(
         "scale=w=iw*2:h=0:flags=neighbor",
     ),
     cpu=_cpu,
+    cuda=_cuda,
     output=output_format,
     assume=_assume,
     skips_unchanged=True,

@@ -9,6 +9,7 @@ import numpy as np
 
 from kernels.errors import FormatError
 from kernels.jit import njit
+from kernels.launch import Kernel, PlaneLaunch
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params, option
 
@@ -21,6 +22,9 @@ _DIRECTIONS: Final = {"cclock_flip": 0, "clock": 1, "cclock": 2, "clock_flip": 3
 _PASSTHROUGH: Final = {"none": 0, "portrait": 2, "landscape": 1}
 _BLOCK: Final = 32
 """Side of the square that is transposed at a time: both its rows and its columns stay in the cache."""
+_TILE: Final = 64
+_TILE_ROWS: Final = 16
+"""Side of the square that a block of GPU threads transposes, and how many rows of it they move at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,20 @@ def _cpu(
     return kernel
 
 
+def _cuda(
+    params: Transpose, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
+) -> PlaneLaunch | None:
+    if _passes(params, source):
+        return None
+    macros = {"FLIP_IN": params.dir & 1, "FLIP_OUT": params.dir >> 1, "ROWS": _TILE_ROWS, "TILE": _TILE}
+    return PlaneLaunch(
+        kernel=Kernel(source="transpose.cu", entry="transpose", defines=tuple(macros.items()), exact=True),
+        grid=(-(-plane_out.width // _TILE), -(-plane_out.height // _TILE)),
+        block=(_TILE // 4, _TILE_ROWS),
+        arguments=(np.int32(plane_out.width), np.int32(plane_out.height)),
+    )
+
+
 TRANSPOSE = Operation(
     name="transpose",
     kind=Kind.PLANE,
@@ -102,6 +120,7 @@ TRANSPOSE = Operation(
     tolerance=Tolerance(max_codes=0, reason="samples are moved, never computed"),
     samples=("transpose", "transpose=clock", "transpose=cclock", "transpose=clock_flip"),
     cpu=_cpu,
+    cuda=_cuda,
     output=_output,
     value_preserving=True,
     skips_unchanged=True,

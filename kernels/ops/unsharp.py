@@ -19,11 +19,13 @@ from kernels.jit import njit
 from kernels.operation import Kind, Operation, PlaneFormat, RowsKernel, Tolerance
 from kernels.options import Params, option
 from kernels.pixel_format import Family
+from kernels.tiling import gain_and_peak, tiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kernels.frame import Plane, VideoFormat
+    from kernels.launch import PlaneLaunch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,13 @@ def _half_binomial(size: int) -> NDArray[np.float32]:
     return np.array([comb(size - 1, size // 2 + k) / 2 ** (size - 1) for k in range(size // 2 + 1)], np.float32)
 
 
+def _matrix(params: UnsharpParams, source: VideoFormat, plane_in: PlaneFormat) -> tuple[int, int, float]:
+    """(width, height, amount) for a plane. G, B and R are all sharpened as luma is: `chroma_*` means Cb and Cr."""
+    if plane_in.component == 0 or source.pixel_format.family is Family.GBR:
+        return params.luma_msize_x, params.luma_msize_y, params.luma_amount
+    return params.chroma_msize_x, params.chroma_msize_y, params.chroma_amount
+
+
 def _cpu(
     params: UnsharpParams,
     source: VideoFormat,
@@ -106,11 +115,7 @@ def _cpu(
     plane_in: PlaneFormat,
     plane_out: PlaneFormat,
 ) -> RowsKernel | None:
-    """G, B and R are all sharpened as luma is: `chroma_*` means Cb and Cr."""
-    is_luma = plane_in.component == 0 or source.pixel_format.family is Family.GBR
-    size_x = params.luma_msize_x if is_luma else params.chroma_msize_x
-    size_y = params.luma_msize_y if is_luma else params.chroma_msize_y
-    amount = params.luma_amount if is_luma else params.chroma_amount
+    size_x, size_y, amount = _matrix(params, source, plane_in)
     if amount == 0:
         return None
     weights_x, weights_y = _half_binomial(size_x), _half_binomial(size_y)
@@ -124,6 +129,20 @@ def _cpu(
     return kernel
 
 
+def _cuda(
+    params: UnsharpParams,
+    source: VideoFormat,
+    target: VideoFormat,
+    plane_in: PlaneFormat,
+    plane_out: PlaneFormat,
+) -> PlaneLaunch | None:
+    size_x, size_y, amount = _matrix(params, source, plane_in)
+    if amount == 0:
+        return None
+    arguments = (*gain_and_peak(plane_in, plane_out), np.float32(amount))
+    return tiled("unsharp.cu", plane_out, arguments, {"RADIUS_X": size_x // 2, "RADIUS_Y": size_y // 2})
+
+
 UNSHARP = Operation(
     name="unsharp",
     kind=Kind.PLANE,
@@ -133,5 +152,6 @@ UNSHARP = Operation(
     tolerance=Tolerance(max_codes=1, reason="float32 sums differ in their last bit; a rounding tie moves one code"),
     samples=("unsharp", "unsharp=3:7:1.5:7:3:0.8", "unsharp=13:13:-1:13:13:-1", "unsharp=lx=23:ly=3:la=5:ca=-2"),
     cpu=_cpu,
+    cuda=_cuda,
     output=lambda _params, source: source,
 )

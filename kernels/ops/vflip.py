@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from kernels.jit import njit
 from kernels.operation import Kind, Operation, Tolerance
 from kernels.options import Params
+from kernels.tiling import copy
 
 if TYPE_CHECKING:
     from kernels.frame import Plane, VideoFormat
+    from kernels.launch import PlaneLaunch
     from kernels.operation import PlaneFormat, RowsKernel
 
 
@@ -41,6 +43,12 @@ def _cpu(
     return kernel
 
 
+def _cuda(
+    params: VFlip, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
+) -> PlaneLaunch:
+    return copy(plane_in, plane_out, flip_y=True)
+
+
 VFLIP = Operation(
     name="vflip",
     kind=Kind.PLANE,
@@ -50,6 +58,7 @@ VFLIP = Operation(
     tolerance=Tolerance(max_codes=0, reason="samples are moved, never computed"),
     samples=("vflip",),
     cpu=_cpu,
+    cuda=_cuda,
     output=_output,
     value_preserving=True,
 )

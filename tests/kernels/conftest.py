@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,6 +42,15 @@ class FrameMaker(Protocol):
     def __call__(
         self, name: str, width: int = 61, height: int = 37, color: Color | None = None, reach: float = 1.0
     ) -> Frame: ...
+
+
+@pytest.fixture(scope="session")
+def compiler() -> str:
+    """Path of g++, which runs CUDA kernels on the CPU (see `cuda/module.py`)."""
+    found = shutil.which("g++")
+    if found is None:
+        pytest.skip("no g++ (Debian and Ubuntu: apt-get install g++)")
+    return found
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 // A sample is stored as `code << shift` in 8 or 16 bits. Kernels load stored samples as float, compute in that
 // unit, and store `value * scale`, rounded to nearest (ties up) and kept within 0..peak of the target. The
 // scale, a power of two in limited range, takes the source's depth and shift to the target's: 1 when they are equal.
+//
+// Samples travel in fours: one load or store of 4 to 16 bytes where the address allows it, one by one elsewhere.
 #pragma once
 
 #ifndef SAMPLE_IN
@@ -18,28 +20,111 @@
 #define STEP_OUT 1
 #endif
 
+// What lies beyond the edges of a plane.
+enum Edge {
+    REPEAT, // the edge sample:                        0 0 | 0 1 2
+    MIRROR, // the samples before it, itself included: 1 0 | 0 1 2
+};
+
+// N samples of type T, STEP elements apart, in 32-bit words.
+template <typename T, int N, int STEP> struct alignas(N * STEP * sizeof(T)) Packed {
+    static constexpr int per_word = 4 / sizeof(T);
+    static constexpr int bits = 8 * sizeof(T);
+    unsigned words[N * STEP / per_word];
+
+    __device__ __forceinline__ unsigned get(int k) const {
+        return words[k * STEP / per_word] >> k * STEP % per_word * bits & ((1u << bits) - 1);
+    }
+};
+
+template <typename T> __device__ __forceinline__ bool is_aligned(const void *address) {
+    return ((unsigned long long)address & (sizeof(T) - 1)) == 0;
+}
+
 // Index `i` held within 0..count-1: the edge sample repeats.
 __device__ __forceinline__ int clamp_index(int i, int count) {
     return min(max(i, 0), count - 1);
 }
 
-// Index `i` mirrored at the edges, the edge sample itself repeating (2 1 0 | 0 1 2). Right for any `i`.
+// Index `i` mirrored at the edges, the edge sample itself repeating. Right for any `i`.
 __device__ __forceinline__ int mirror_index(int i, int count) {
+    if (i >= 0 && i < count) {
+        return i;
+    }
     const int period = 2 * count;
     int wrapped = i % period;
     wrapped += wrapped < 0 ? period : 0;
     return wrapped < count ? wrapped : period - 1 - wrapped;
 }
 
-// Stored sample (x, y) as float. `pitch` is the distance between rows in elements. Row offsets are 64-bit:
-// 32768 rows of 65536 elements do not fit in 32.
-__device__ __forceinline__ float load_sample(const SAMPLE_IN *plane, int pitch, int x, int y) {
-    return (float)plane[(long long)y * pitch + x * STEP_IN];
+template <Edge EDGE> __device__ __forceinline__ int inside(int i, int count) {
+    return EDGE == REPEAT ? clamp_index(i, count) : mirror_index(i, count);
 }
 
-// Write `value * scale` to (x, y): the only rounding of a kernel. `peak` is the largest stored sample.
-__device__ __forceinline__ void store_sample(SAMPLE_OUT *plane, int pitch, int x, int y, float value, float scale,
-                                             int peak) {
-    const float bounded = fminf(fmaxf(value * scale + 0.5f, 0.0f), (float)peak);
-    plane[(long long)y * pitch + x * STEP_OUT] = (SAMPLE_OUT)bounded;
+// First element of row `y`. Offsets are 64-bit: 32768 rows of 65536 elements do not fit in 32.
+template <typename T> __device__ __forceinline__ T *row_of(T *plane, int pitch, int y) {
+    return plane + (long long)y * pitch;
+}
+
+// Stored samples x..x+3 of a row of `width`.
+template <Edge EDGE> __device__ __forceinline__ float4 load_four(const SAMPLE_IN *row, int x, int width) {
+    using Four = Packed<SAMPLE_IN, 4, STEP_IN>;
+    if (x >= 0 && x + 3 < width && is_aligned<Four>(row + x * STEP_IN)) {
+        const Four four = *(const Four *)(row + x * STEP_IN);
+        return make_float4((float)four.get(0), (float)four.get(1), (float)four.get(2), (float)four.get(3));
+    }
+    return make_float4((float)row[inside<EDGE>(x, width) * STEP_IN], (float)row[inside<EDGE>(x + 1, width) * STEP_IN],
+                       (float)row[inside<EDGE>(x + 2, width) * STEP_IN],
+                       (float)row[inside<EDGE>(x + 3, width) * STEP_IN]);
+}
+
+// Fill `rows` rows of `tile` with the stored samples of a width x height plane from (left, top) on. Every thread of
+// the block takes part; `tile` is aligned to 16 bytes, and vector loads need a `left` that is a multiple of 4.
+template <Edge EDGE, int H, int W>
+__device__ __forceinline__ void load_tile(float (&tile)[H][W], int rows, const SAMPLE_IN *plane, int pitch, int left,
+                                          int top, int width, int height) {
+    constexpr int fours = W / 4;
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x;
+    const int threads = blockDim.x * blockDim.y;
+    for (int i = thread; i < rows * fours; i += threads) {
+        const int j = i / fours;
+        const int k = i % fours * 4;
+        const SAMPLE_IN *row = row_of(plane, pitch, inside<EDGE>(top + j, height));
+        *(float4 *)&tile[j][k] = load_four<EDGE>(row, left + k, width);
+    }
+}
+
+// The stored sample for `value`: the only rounding of a kernel. `peak` is the largest stored sample.
+__device__ __forceinline__ unsigned stored(float value, float scale, int peak) {
+    return (unsigned)fminf(fmaxf(value * scale + 0.5f, 0.0f), (float)peak);
+}
+
+// Write samples x..x+3 of a row of `width`, as far as they lie in it.
+__device__ __forceinline__ void store_four(SAMPLE_OUT *row, int x, int width, uint4 sample) {
+    using Four = Packed<SAMPLE_OUT, 4, 1>;
+    SAMPLE_OUT *first = row + x * STEP_OUT;
+    if (STEP_OUT == 1 && x + 3 < width && is_aligned<Four>(first)) {
+        Four four;
+        if (sizeof(SAMPLE_OUT) == 1) {
+            four.words[0] = sample.x | sample.y << 8 | sample.z << 16 | sample.w << 24;
+        } else {
+            four.words[0] = sample.x | sample.y << 16;
+            four.words[Four::per_word == 2] = sample.z | sample.w << 16;
+        }
+        *(Four *)first = four;
+        return;
+    }
+    const unsigned samples[4] = {sample.x, sample.y, sample.z, sample.w};
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+        if (x + k < width) {
+            first[k * STEP_OUT] = (SAMPLE_OUT)samples[k];
+        }
+    }
+}
+
+__device__ __forceinline__ void store_four(SAMPLE_OUT *row, int x, int width, float4 value, float scale, int peak) {
+    store_four(row, x, width,
+               make_uint4(stored(value.x, scale, peak), stored(value.y, scale, peak), stored(value.z, scale, peak),
+                          stored(value.w, scale, peak)));
 }
