@@ -48,6 +48,10 @@ bench *arguments:
 damaged count="200":
     {{bin}}pytest -n 2 -k damaged --damaged {{count}}
 
+# Build the worker's image on a bare Debian and run it, without a Docker engine; needs root, buildah, debootstrap
+docker-smoke *arguments:
+    tests/image/smoke.sh {{arguments}}
+
 # Write docs/operations/ from the catalogue
 docs:
     {{bin}}python docs/generate.py
