@@ -47,7 +47,7 @@ def load() -> Any:
             raise UnavailableError(
                 "the NVIDIA driver is too old for PyNvVideoCodec, which needs 530 or newer"
             ) from error
-        raise UnavailableError(f"PyNvVideoCodec cannot be loaded: {_first_line(error)}") from error
+        raise UnavailableError(f"PyNvVideoCodec cannot be loaded: {first_line(error)}") from error
     return PyNvVideoCodec
 
 
@@ -66,7 +66,7 @@ def decoder_caps(codec: str, chroma: str, depth: int) -> DecoderCaps:
             bitdepth=depth,
         )
     except Exception as error:  # its own two classes and RuntimeError have no common root
-        raise UnavailableError(f"NVDEC cannot be asked: {_first_line(error)}") from error
+        raise UnavailableError(f"NVDEC cannot be asked: {first_line(error)}") from error
     return DecoderCaps(
         is_supported=bool(found["supported"]),
         engines=found["num_decoder_engines"],
@@ -106,10 +106,10 @@ def encoder_problem(error: Exception) -> str:
         return "this GPU has no encoder (NVENC)"
     if TOO_MANY_SESSIONS in text:
         return "NVENC opens no further session: other programs hold all that the driver allows"
-    return f"NVENC cannot be opened: {_first_line(error)}"
+    return f"NVENC cannot be opened: {first_line(error)}"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """PyNvVideoCodec's message without its frame of function, code and place."""
     lines = [line.removeprefix("Error Type : ") for line in str(error).splitlines()]
     skipped = ("Error code", "at /")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.stream import Stream
 
+    from kernels.frame import Plane
     from kernels.io.picture import Layout
     from kernels.io.seek import Entry
     from kernels.io.source import Source
@@ -144,7 +145,11 @@ class SoftwareDecoder:
             self._damage(f"cannot be read on: {error.strerror}")
 
     def _decode(self, packet: Packet | None) -> Iterator[Frame]:
+        """The frames that come out when `packet` goes in; None asks for the last ones."""
         self._expect(packet)
+        yield from self._run(packet)
+
+    def _run(self, packet: Packet | None) -> Iterator[Frame]:
         problem = ""
         frames: list[VideoFrame] = []
         try:
@@ -155,7 +160,7 @@ class SoftwareDecoder:
             problem = f"cannot be decoded: {error.strerror}"
         if self._log.take() or any(frame.is_corrupt for frame in frames):
             problem = problem or "is damaged"
-        if problem and (packet is None or packet.pts is None or not self._span.is_before(self._time_s(packet.pts))):
+        if problem and self._is_shown(packet):
             self._damage(problem)
         for frame, pts in self._timed(frames, is_last=packet is None):
             if self._span.is_after(self._time_s(pts)):
@@ -169,6 +174,10 @@ class SoftwareDecoder:
         if packet is not None and not packet.is_discard:
             is_wanted = self._span.is_whole if packet.pts is None else self._time_s(packet.pts) in self._span
             self._expected += is_wanted
+
+    def _is_shown(self, packet: Packet | None) -> bool:
+        """Whether damage in it, or found at the end, may be seen in a frame that is wanted."""
+        return packet is None or packet.pts is None or not self._span.is_before(self._time_s(packet.pts))
 
     def _damage(self, problem: str) -> None:
         self._errors += 1
@@ -218,20 +227,27 @@ class SoftwareDecoder:
             self._raise_changed(shape)
         if self.frames_in in SIDE_DATA_FRAMES:
             self._note_side_data(frame)
-        assert self._format is not None
         assert self._layout is not None
-        index = self._index + self.frames_in
-        self.frames_in += 1
-        return Frame(
-            planes=planes_of(frame, self._layout),
+        order = self._source.field_order if frame.interlaced_frame else FieldOrder.PROGRESSIVE
+        return self._number(planes_of(frame, self._layout), pts, duration=frame.duration or 0, field_order=order)
+
+    def _number(
+        self, planes: tuple[Plane, ...], pts: int, *, duration: int, field_order: FieldOrder = FieldOrder.PROGRESSIVE
+    ) -> Frame:
+        """The next frame of the source."""
+        assert self._format is not None
+        frame = Frame(
+            planes=planes,
             format=self._format,
             pts=pts,
             time_base=self._time_base,
-            duration=frame.duration or 0,
-            index=index,
-            field_order=self._source.field_order if frame.interlaced_frame else FieldOrder.PROGRESSIVE,
+            duration=duration,
+            index=self._index + self.frames_in,
+            field_order=field_order,
             side_data=self._side_data,
         )
+        self.frames_in += 1
+        return frame
 
     def _adopt(self, frame: VideoFrame, shape: tuple[int, int, str]) -> None:
         """Take the format of the first frame as that of the stream."""

@@ -5,6 +5,8 @@
  */
 #include "standin.h"
 
+#include <pthread.h>
+
 typedef unsigned long long device_pointer;
 
 static void *const PRIMARY = (void *)0x1000;
@@ -136,10 +138,29 @@ int cuGetErrorString(int status, const char **text)
     return OK;
 }
 
+/* Which blocks are allocated: a driver refuses to free what is not, and PyNvVideoCodec asks it to. */
+enum { INVALID_VALUE = 1, MAX_BLOCKS = 1024 };
+static void *blocks[MAX_BLOCKS];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int replace_block(void *old, void *new)
+{
+    int found = 0;
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < MAX_BLOCKS && !found; i++)
+        if (blocks[i] == old) {
+            blocks[i] = new;
+            found = 1;
+        }
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
 int cuMemAlloc_v2(device_pointer *pointer, size_t size)
 {
-    *pointer = (device_pointer)calloc(1, size);
-    return OK;
+    void *block = calloc(1, size);
+    *pointer = (device_pointer)block;
+    return block && replace_block(NULL, block) ? OK : 2; /* out of memory */
 }
 
 int cuMemAllocAsync(device_pointer *pointer, size_t size, void *stream)
@@ -155,6 +176,10 @@ int cuMemAllocPitch_v2(device_pointer *pointer, size_t *pitch, size_t width, siz
 
 int cuMemFree_v2(device_pointer pointer)
 {
+    if (!pointer)
+        return OK;
+    if (!replace_block((void *)pointer, NULL))
+        return INVALID_VALUE;
     free((void *)pointer);
     return OK;
 }

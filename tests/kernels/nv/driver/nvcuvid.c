@@ -1,7 +1,7 @@
 /* libnvcuvid.so.1: a parser that sorts by time, and a decoder that looks its pictures up in a file.
  *
- * NV_PICTURES     the pictures: int32 width, height, chroma (1 4:2:0, 3 4:4:4), depth, count, 0; then for each an
- *                 int64 time and its surface as NVDEC lays it out, rows tight: NV12, or P016, or three planes
+ * NV_PICTURES     the pictures: int32 width, height, chroma (1 4:2:0, 2 4:2:2, 3 4:4:4), depth, count, 0; then for each an
+ *                 int64 time and its surface as NVDEC lays it out, rows tight: interleaved chroma, or three planes
  * NV_DELAY        pictures that wait to be sorted (4)
  * NV_DROP         packets, counted from 0, whose picture is never shown
  * NV_REPEAT       packets whose picture is shown twice
@@ -88,7 +88,8 @@ static size_t row_bytes(void)
 
 static size_t chroma_rows(void)
 {
-    return header.chroma == 3 ? 2 * (size_t)header.height : ((size_t)header.height + 1) / 2;
+    size_t rows = (size_t)header.height;
+    return header.chroma == 3 ? 2 * rows : header.chroma == 2 ? rows : (rows + 1) / 2;
 }
 
 static size_t picture_bytes(void)

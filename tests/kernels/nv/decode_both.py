@@ -1,0 +1,89 @@
+"""Decodes a file with NVDEC and in software, and says in one line of JSON how the results compare.
+
+Arguments: the file, 'host' or 'device', and options for the decoders as JSON (start, end: seconds; insist).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sys
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from kernels.errors import UnavailableError
+from kernels.frame import Frame
+from kernels.io.nvdec import DeviceMemory, HostMemory, NvDecoder
+from kernels.io.software import SoftwareDecoder
+from kernels.io.source import Source
+from kernels.io.span import Span
+
+WIDE = ("P016", "P216", "YUV444_16Bit")
+
+
+class HostCupy:
+    """CuPy on a driver whose device memory is the host's."""
+
+    class Stream:
+        ptr = 0
+        synchronized = 0
+
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def synchronize(self) -> None:
+            HostCupy.Stream.synchronized += 1
+
+    @staticmethod
+    def from_dlpack(surface: Any) -> Any:
+        assert surface.__dlpack_device__()[0] == 2, "a surface on the device was asked for"
+        sample = ctypes.c_uint16 if surface.format.name in WIDE else ctypes.c_uint8
+        shape = tuple(surface.shape)
+        pointer = ctypes.cast(surface.GetPtrToPlane(0), ctypes.POINTER(sample))
+        return np.ctypeslib.as_array(pointer, shape)
+
+
+def main(path: str, where: str, given: str) -> dict[str, Any]:
+    options = json.loads(given)
+    insist = options.pop("insist", False)
+    span = Span(**{f"{name}_s": Fraction(str(value)) for name, value in options.items()})
+    memory: Any = DeviceMemory(HostCupy, HostCupy.Stream()) if where == "device" else HostMemory()
+    with Source(path) as source, Source(path) as again:
+        ours = NvDecoder(source, copied=source.others, span=span, memory=memory, insist=insist, threads=2)
+        theirs = SoftwareDecoder(again, copied=again.others, span=span, threads=2)
+        try:
+            events, wanted = list(ours), list(theirs)
+        except UnavailableError as error:
+            return {"unavailable": str(error)}
+        frames = [event for event in events if isinstance(event, Frame)]
+        reference = [event for event in wanted if isinstance(event, Frame)]
+        return {
+            "frames": len(frames),
+            "expected": len(reference),
+            "differences": [why for pair in zip(frames, reference, strict=False) if (why := _difference(*pair))],
+            "other_packets": [len(events) - len(frames), len(wanted) - len(reference)],
+            "warnings": ours.warnings(),
+            "software_warnings": theirs.warnings(),
+            "missing": [ours.missing_frames, theirs.missing_frames],
+            "contiguous": all(plane.flags.c_contiguous for frame in frames for plane in frame.planes),
+        }
+
+
+def _difference(ours: Frame, theirs: Frame) -> str:
+    names = ("pts", "duration", "index", "time_base", "format", "field_order", "side_data")
+    for name in names:
+        if getattr(ours, name) != getattr(theirs, name):
+            return f"frame {theirs.index}: {name} {getattr(ours, name)} is not {getattr(theirs, name)}"
+    for number, (one, other) in enumerate(zip(ours.planes, theirs.planes, strict=True)):
+        if not np.array_equal(one, other):
+            return f"frame {theirs.index}: plane {number} differs"
+    return ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(*sys.argv[1:])) + "\n")
