@@ -12,6 +12,8 @@ from runner.vast.wire import Described, Wire
 
 DATACENTER: Final = 1
 """`hosting_type` of a data centre."""
+MONTH_H: Final = 720
+"""As disks are billed."""
 _ENDED: Final = frozenset({"exited", "stopped", "error", "frozen"})
 _LOST: Final = frozenset({"offline", "unknown"})
 
@@ -38,7 +40,7 @@ class Offer(Described):
     """What has to be bid for the GPUs alone; the disk comes on top."""
     storage_usd_per_h: Usd | None = Field(None, alias="storage_total_cost")
     storage_usd_per_gb_month: Usd | None = Field(None, alias="storage_cost")
-    """A month has 720 hours."""
+    """A month has `MONTH_H` hours."""
     down_usd_per_gb: Usd = Field(Decimal(0), alias="inet_down_cost")
     up_usd_per_gb: Usd = Field(Decimal(0), alias="inet_up_cost")
     reliability: Number | None = Field(
@@ -87,11 +89,9 @@ class Offer(Described):
             return None
         return self.machine_memory_mb * min(1.0, self.cpu_cores / self.machine_cpu_cores) / 1000
 
-    def bid_usd_per_h(self, disk_gb: float) -> Decimal | None:
-        """The lowest price at which a bid starts now, with `disk_gb` of disk."""
-        if self.min_bid_usd_per_h is None:
-            return None
-        return self.min_bid_usd_per_h + (self.storage_usd_per_gb_month or Decimal(0)) * Decimal(str(disk_gb)) / 720
+    def disk_usd_per_h(self, disk_gb: float) -> Decimal:
+        """What `disk_gb` of disk cost beside the GPUs."""
+        return (self.storage_usd_per_gb_month or Decimal(0)) * Decimal(str(disk_gb)) / MONTH_H
 
     def __str__(self) -> str:
         where = f", {self.country}" if self.country else ""

@@ -1,4 +1,4 @@
-"""Clocks that a test can share with what it tests: `time` for now, `sleep` for waiting."""
+"""Clocks that a test can share with what it tests: `time` or `now` for now, `sleep` for waiting."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ class Clock(Protocol):
         """Seconds since 1970."""
         ...
 
+    def now(self) -> float:
+        """The same: what the runner's own clocks call it."""
+        ...
+
     def sleep(self, seconds: float) -> None: ...
 
 
@@ -23,6 +27,8 @@ class RealClock:
 
     def time(self) -> float:
         return time.time()
+
+    now = time
 
     def sleep(self, seconds: float) -> None:
         time.sleep(max(0.0, seconds))
@@ -39,6 +45,8 @@ class VirtualClock:
     def time(self) -> float:
         with self._lock:
             return self._now_s
+
+    now = time
 
     def sleep(self, seconds: float) -> None:
         with self._lock:
@@ -57,6 +65,8 @@ class ScaledClock:
 
     def time(self) -> float:
         return EPOCH_S + (time.monotonic() - self._since_s) * self.speed
+
+    now = time
 
     def sleep(self, seconds: float) -> None:
         time.sleep(max(0.0, seconds) / self.speed)

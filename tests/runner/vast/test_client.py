@@ -160,8 +160,8 @@ def test_an_offer_that_cannot_be_read_does_not_hide_the_others(vast: FakeVast, c
 def test_bids(vast: FakeVast, client: VastClient) -> None:
     offer = client.search(Search(kind=BID))[0]
     assert offer.is_bid
-    lowest = offer.bid_usd_per_h(16)
-    assert lowest is not None
+    assert offer.min_bid_usd_per_h is not None
+    lowest = offer.min_bid_usd_per_h + offer.disk_usd_per_h(16)
     assert lowest == pytest.approx(offer.usd_per_h, abs=Decimal("0.00001"))
     number = client.create(offer.offer_id, config(price=0.04)).instance_id
     until(lambda: (shown := client.show(number)) and shown.is_running)
