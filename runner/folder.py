@@ -6,7 +6,7 @@
     ctl/<run>/ticket.json        who asked for the run, where its input came from and its output goes
     ctl/<run>/rent/<label>.json  one per instance it has had: what it costs, and when it was proven gone
     ctl/<run>/end.json           nothing of it may be rented any more: it is finished, cancelled or given up
-    runs/<run>/seg/<number>/<attempt>.mkv
+    runs/<run>/seg/<number>/<attempt>.nut
     runs/<run>/commit/<number>.json
     runs/<run>/events/<worker>/<number>.json
     runs/<run>/log/<worker>/<number>.jsonl
@@ -52,6 +52,10 @@ class RunFolder:
     def index(self) -> Uri:
         return self._under(f"ctl/{self.run}/index")
 
+    @property
+    def boots(self) -> Uri:
+        return self._under(f"ctl/{self.run}/boot/")
+
     def boot(self, slot: str) -> Uri:
         return self._under(f"ctl/{self.run}/boot/{slot}.json")
 
@@ -69,7 +73,7 @@ class RunFolder:
     @staticmethod
     def segment_name(number: int, attempt: str) -> str:
         """Below `work`; unique per attempt, so that no attempt ever overwrites another's object."""
-        return f"seg/{number:06d}/{attempt}.mkv"
+        return f"seg/{number:06d}/{attempt}.nut"
 
     @staticmethod
     def commit_name(number: int) -> str:

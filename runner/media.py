@@ -39,7 +39,7 @@ def open_input(uri: Uri) -> Iterator[InputLike]:
 
     with missing_input():
         found = source_of(uri)
-    with _Input(found.store, found.info.key, info=found.info) as file:
+    with VideoReader(found.store, found.info.key, info=found.info) as file:
         yield cast("BinaryIO", file)
 
 
@@ -78,7 +78,7 @@ def check_different(source: Uri, target: Uri) -> None:
             raise SameFileError(f"{source} and {target} are the same object; give the output another name")
 
 
-class _Input(ObjectReader):
+class VideoReader(ObjectReader):
     """A damaged video may send the demuxer to before its start, which is no error of the store."""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:

@@ -65,12 +65,14 @@ class Commit(Record):
     """`WorkPlan.digest`; a record with another one is ignored."""
     number: int = Field(ge=0)
     key: str
-    """Name of the object in the run's folder: `seg/<number>/<attempt>.mkv`."""
+    """Name of the object in the run's folder: `seg/<number>/<attempt>.nut`."""
     version: str | None = None
     size_bytes: int = Field(gt=0)
     sha256: str
     frames: int = Field(gt=0)
     extradata_sha256: str
+    reorder_frames: int = Field(0, ge=0, le=64)
+    """By how many places at most a packet comes later in the object than its frame in time."""
     first_pts: int
     last_pts: int
     worker: str

@@ -27,6 +27,7 @@ from runner.cli.probe import probe
 from runner.cli.rm import rm
 from runner.cli.run import run
 from runner.cli.stat import stat
+from runner.cli.worker import worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,7 @@ for command, summary in (
     (gc, "Find what is stored and of no use."),
 ):
     app.command(short_help=summary)(command)
+app.command(hidden=True)(worker)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,164 @@
+"""The bootstrap of one machine: all that it is told, from one URL or file that it alone is given.
+
+It is kept beside the machine's other notes, readable by its owner alone, because the URL dies within the hour and a
+container may be restarted after that.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from runner.errors import WorkerError
+from runner.spec import Record
+from storage.credentials import Credentials, make_credentials
+from storage.grants import WriteGrant
+
+MAX_BYTES: Final = 64 << 20
+"""A document of presigned URLs alone has some 600 bytes for every 8 MiB of segments."""
+
+
+class Key(Record):
+    """A key for one purpose and for a while."""
+
+    key_id: str = Field(repr=False)
+    key: str = Field(repr=False)
+    region: str
+    endpoint: str
+
+    @classmethod
+    def of(cls, credentials: Credentials) -> Key:
+        return cls(
+            key_id=credentials.key_id, key=credentials.key, region=credentials.region, endpoint=credentials.endpoint
+        )
+
+    def credentials(self) -> Credentials:
+        return make_credentials(
+            self.key_id, self.key, region=self.region, endpoint=self.endpoint, origin="the boot document"
+        )
+
+
+class KeyAccess(Record):
+    """Places and the key of each; None where none is needed: a folder of this machine, or a page on the web."""
+
+    kind: Literal["keys"] = "keys"
+    input: Key | None = None
+    """Reads the input, and nothing else."""
+    work: Key | None = None
+    """Reads, writes and lists the run's folder."""
+    output: Key | None = None
+    """Writes the output, and nothing else."""
+
+
+class Attempt(Record):
+    """Permission to write one segment's object, once."""
+
+    name: str
+    """In the run's folder."""
+    grant: WriteGrant
+
+
+class SegmentUrls(Record):
+    """All that may be done about one segment."""
+
+    attempts: tuple[Attempt, ...]
+    commit_put_url: str = Field(repr=False)
+    commit_get_url: str = Field(repr=False)
+    committed: str | None = None
+    """Name of the object that an earlier machine has committed."""
+    committed_get_url: str | None = Field(None, repr=False)
+
+
+class UrlAccess(Record):
+    """Presigned URLs and no key at all."""
+
+    kind: Literal["urls"] = "urls"
+    input_url: str = Field(repr=False)
+    done_get_url: str = Field(repr=False)
+    done_put_url: str = Field(repr=False)
+    segments: tuple[SegmentUrls, ...]
+    """By the segment's number."""
+    event_urls: tuple[str, ...] = Field(repr=False)
+    """PUT, by the event's number; when they are used up the worker says no more."""
+    log_urls: tuple[str, ...] = Field(repr=False)
+    output: WriteGrant
+
+
+class Boot(Record):
+    """The whole document."""
+
+    run: str
+    worker: str
+    """What the machine calls itself in the run's folder: its label."""
+    provider: Literal["vast", "local"]
+    instance_label: str = ""
+    root: str
+    """Where the run's folder lies, as `storage.uri` writes it."""
+    input: str
+    output: str
+    plan_url: str = Field(repr=False)
+    """URL or path."""
+    index_url: str = Field(repr=False)
+    plan_digest: str
+    """`WorkPlan.digest`: another plan is not this machine's."""
+    deadline_s: float
+    """Seconds since 1970 after which this machine ends itself, whatever it does."""
+    idle_s: float = 600
+    """Longest silence of the worker."""
+    stall_s: float = 1200
+    """Longest time without a frame, a segment or a byte more."""
+    access: Annotated[KeyAccess | UrlAccess, Field(discriminator="kind")]
+
+    def secrets(self) -> tuple[str, ...]:
+        """Everything in it that no log may show."""
+        access = self.access
+        if isinstance(access, KeyAccess):
+            return tuple(part for key in (access.input, access.work, access.output) if key for part in (key.key,))
+        return ()
+
+
+def load_boot(location: str, notes: Path) -> Boot:
+    """The document, from the notes when it was fetched before. Raises `WorkerError` for what is none."""
+    kept = notes / "boot.json"
+    data = kept.read_bytes() if kept.exists() else fetch(location, "the boot document", max_bytes=MAX_BYTES)
+    try:
+        boot = Boot.model_validate_json(data)
+    except ValidationError as error:
+        wrong = ".".join(str(part) for part in error.errors()[0]["loc"]) or "content"
+        raise WorkerError(f"the boot document has no sound {wrong}: image and runner must be of one version") from None
+    if not kept.exists():
+        write_private(kept, data)
+    return boot
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write `path` at once or not at all, readable by its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = path.with_name(f"{path.name}.new")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def fetch(location: str, what: str, *, max_bytes: int) -> bytes:
+    """All bytes of a small object behind a presigned URL, or of a file. Raises `WorkerError`, `StorageError`."""
+    from storage.http import Web
+    from storage.retry import Retrier
+
+    if "://" not in location:
+        try:
+            data = Path(location).read_bytes()
+        except OSError as error:
+            raise WorkerError(f"{what} cannot be read from {location}: {(error.strerror or '').lower()}") from error
+    else:
+        web, doing = Web(), f"reading {what}"
+        data = Retrier().call(doing, lambda: web.send(doing, "GET", location).content)
+    if len(data) > max_bytes:
+        raise WorkerError(f"{what} has {len(data)} bytes; no more than {max_bytes} make sense")
+    return data

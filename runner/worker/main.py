@@ -1,0 +1,166 @@
+"""The work on one machine, from the boot document to the done marker; its watchdog is the process that started it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
+
+from kernels.errors import KernelsError, UnavailableError
+from runner.errors import RunnerError, WorkerError
+from runner.records import Done, WorkPlan
+from runner.source_index import unpack_index
+from runner.worker.boot import KeyAccess, load_boot, write_private
+from runner.worker.events import LogBuffer, Reporter, Vital
+from runner.worker.finalise import finalise
+from runner.worker.probe import GiveUpError, probe
+from runner.worker.redact import Redactor
+from runner.worker.segments import SegmentWork
+from runner.worker.with_keys import KeyWorkspace
+from runner.worker.with_urls import UrlWorkspace
+from storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.worker.boot import Boot
+    from runner.worker.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+DONE: Final = 0
+GIVEN_UP: Final = 75
+"""Nothing more will come of this machine, and a restart would change nothing (EX_TEMPFAIL of sysexits.h)."""
+STARTED: Final = "FRAMEHAUL_STARTED_S"
+"""When the machine's first process began, seconds since 1970."""
+LIFELINE: Final = "FRAMEHAUL_LIFELINE"
+"""Set by the watchdog: standard input ends when the watchdog does, and then this process does."""
+
+
+def work(location: str, notes: Path) -> int:
+    """Do all that is left of the job whose boot document is at `location`; the exit code for the watchdog."""
+    started_s = float(os.environ.get(STARTED, time.time()))
+    if os.environ.get(LIFELINE):
+        threading.Thread(target=_end_with_watchdog, name="lifeline", daemon=True).start()
+    redact = Redactor([location] if "?" in location else [])
+    lines = _start_logging(redact)
+    vital = Vital(notes)
+    try:
+        boot = load_boot(location, notes)
+    except (StorageError, WorkerError) as error:
+        log.error("%s", redact(str(error)))  # noqa: TRY400 - the line says it all
+        return GIVEN_UP
+    redact.add(boot.secrets())
+    write_private(notes / "limits.json", json.dumps(_limits(boot)).encode())
+    workspace = open_workspace(boot)
+    report = Reporter(workspace, boot.worker, vital, lines, redact, deadline_s=boot.deadline_s)
+    try:
+        return _work(boot, workspace, report, started_s)
+    except (GiveUpError, UnavailableError) as error:
+        log.warning("this machine is given up: %s", error)
+        report.say("giving-up", str(error))
+    except KernelsError as error:
+        log.exception("the job cannot be done")
+        _put_failure(boot, workspace, error)
+        report.say("failed", str(error))
+        return DONE
+    except (StorageError, RunnerError) as error:
+        log.exception("the work failed")
+        report.say("failed", str(error))
+    except Exception as error:
+        log.exception("an unexpected fault")
+        report.say("failed", f"unexpected {type(error).__name__}: {error}")
+    return GIVEN_UP
+
+
+def open_workspace(boot: Boot) -> Workspace:
+    """The run's folder as this machine may reach it."""
+    access = boot.access
+    return KeyWorkspace(boot, access) if isinstance(access, KeyAccess) else UrlWorkspace(boot, access)
+
+
+def _work(boot: Boot, workspace: Workspace, report: Reporter, started_s: float) -> int:
+    if _is_done(boot, workspace):
+        log.info("run %s is done already", boot.run)
+        return DONE
+    report.say("booting")
+    plan = _read_plan(boot, workspace)
+    index = unpack_index(workspace.read_index(), digest=plan.index_digest)
+    report.say("probing")
+    found = probe(workspace, plan)
+    log.info("%s", found)
+    report.say("processing", found)
+    commits = SegmentWork(workspace, plan, index, boot.worker, report).run()
+    if report.first_frame_s is not None:
+        log.info("first frame %.1f s after the start", report.first_frame_s - started_s)
+    finalise(workspace, plan, index, commits, report)
+    return DONE
+
+
+def _is_done(boot: Boot, workspace: Workspace) -> bool:
+    data = workspace.read_done()
+    try:
+        return data is not None and Done.model_validate_json(data).plan == boot.plan_digest
+    except ValidationError:
+        return False
+
+
+def _read_plan(boot: Boot, workspace: Workspace) -> WorkPlan:
+    """Raises `WorkerError` for any plan but the one that this machine was started for."""
+    try:
+        plan = WorkPlan.model_validate_json(workspace.read_plan())
+    except ValidationError as error:
+        wrong = ".".join(str(part) for part in error.errors()[0]["loc"]) or "content"
+        raise WorkerError(f"the plan has no sound {wrong}: image and runner must be of one version") from None
+    if plan.run != boot.run or plan.digest != boot.plan_digest:
+        raise WorkerError(f"the plan of {boot.run} is not the one that this machine was started for")
+    return plan
+
+
+def _put_failure(boot: Boot, workspace: Workspace, error: Exception) -> None:
+    """The job itself is at fault: no other machine should try it again."""
+    from runner.cli.exit_codes import exit_code
+
+    code = exit_code(error)
+    done = Done(plan=boot.plan_digest, ok=False, frames=0, message=str(error)[:2000], exit_code=int(code or 1))
+    workspace.put_done(done.model_dump_json().encode())
+
+
+def _limits(boot: Boot) -> dict[str, Any]:
+    """What the watchdog has to know."""
+    return {
+        "provider": boot.provider,
+        "deadline_s": boot.deadline_s,
+        "idle_s": boot.idle_s,
+        "stall_s": boot.stall_s,
+    }
+
+
+def _start_logging(redact: Redactor) -> LogBuffer:
+    """Every record goes, redacted, to standard error and into the log that is stored."""
+
+    class Formatter(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return redact(super().format(record).replace("\n", "\n  "))
+
+    printed = logging.StreamHandler(sys.stderr)
+    printed.setFormatter(Formatter("%(asctime)s %(name)s: %(message)s"))
+    lines = LogBuffer(redact)
+    for name in ("runner", "storage", "kernels"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.handlers[:] = [printed, lines]
+    return lines
+
+
+def _end_with_watchdog() -> None:
+    while os.read(0, 1):  # not sys.stdin, whose lock would outlive the interpreter
+        pass
+    os._exit(GIVEN_UP)

@@ -1,0 +1,19 @@
+"""Where a machine keeps its notes, and the one thing that it is told by its environment."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from runner.state import state_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VARIABLE: Final = "FRAMEHAUL_BOOT_URL"
+"""Environment variable with the URL (or path) of the boot document."""
+
+
+def notes_folder(location: str) -> Path:
+    """The folder of a machine that was booted from `location`: the same after a restart."""
+    return state_folder() / "worker" / hashlib.sha256(location.encode()).hexdigest()[:16]

@@ -1,0 +1,67 @@
+"""The first minute on a machine: whether it can do this job, before it costs more than that."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING, Final
+
+from runner.errors import WorkerError
+
+if TYPE_CHECKING:
+    from runner.records import WorkPlan
+    from runner.worker.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+MIN_MBPS: Final = 2.0
+"""Megabit per second; a host that reads slower will never end."""
+SAMPLE_BYTES: Final = 4 << 20
+NO_SELF_DESTROY: Final = "FRAMEHAUL_NO_SELF_DESTROY"
+"""Set by the watchdog when this machine could not destroy itself at the end."""
+SMI_S: Final = 20
+
+
+class GiveUpError(WorkerError):
+    """This machine cannot do the job; another one may."""
+
+
+def probe(workspace: Workspace, plan: WorkPlan) -> str:
+    """What was found, in one line. Raises `GiveUpError` with the reason for which this machine is of no use."""
+    if os.environ.get(NO_SELF_DESTROY):
+        raise GiveUpError(f"this machine could not end itself: {os.environ[NO_SELF_DESTROY]}")
+    gpu = _gpu()
+    needs_gpu = plan.encoder != "software" or plan.spec.backend == "cuda"
+    if needs_gpu and not gpu:
+        raise GiveUpError(f"the job needs a GPU ({plan.encoder} encoder, {plan.spec.backend} backend); there is none")
+    mbps = _read_mbps(workspace, plan)
+    found = f"{gpu or 'no GPU'}, {os.cpu_count()} CPUs, input read at {mbps:.0f} Mbit/s"
+    if mbps < MIN_MBPS and plan.source.size_bytes >= SAMPLE_BYTES:
+        raise GiveUpError(f"the input is read at {mbps:.2f} Mbit/s; {MIN_MBPS:g} are the least")
+    return found
+
+
+def _gpu() -> str:
+    """Names of the GPUs; empty without one. Raises `GiveUpError` for a driver that does not answer."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ""
+    command = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SMI_S)
+    except subprocess.TimeoutExpired:
+        raise GiveUpError(f"nvidia-smi does not answer within {SMI_S} s: the driver hangs") from None
+    return "; ".join(told.stdout.split("\n")).strip("; ") if told.returncode == 0 else ""
+
+
+def _read_mbps(workspace: Workspace, plan: WorkPlan) -> float:
+    """How fast the beginning of the input comes, in megabit per second."""
+    started_s = time.monotonic()
+    with workspace.open_input(plan.source) as source:
+        if isinstance(source, str | os.PathLike):
+            return float("inf")  # a file of this machine
+        count = len(source.read(SAMPLE_BYTES))
+    return count * 8e-6 / max(time.monotonic() - started_s, 1e-6)

@@ -1,0 +1,184 @@
+"""The work itself: every segment that nobody has committed yet is encoded, stored, read back, and committed last."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from kernels.errors import InputError
+from kernels.segments import Settings, Window, encode_segment, read_segment
+from runner.errors import WorkerError
+from runner.inspection import encode_settings, stream_choices
+from runner.records import Commit
+from storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from kernels.io.carrier import SegmentFacts
+    from kernels.io.frame_index import FrameIndex
+    from kernels.io.source import InputLike
+    from kernels.progress import Progress
+    from runner.records import Segment, WorkPlan
+    from runner.worker.events import Reporter
+    from runner.worker.workspace import Stored, Workspace
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS: Final = 2
+"""Of one segment, by one worker: what fails twice in a row will not succeed on this machine."""
+_NAME: Final = re.compile(r"seg/(\d{6})/[A-Za-z0-9._-]+\.nut")
+
+
+def settings_of(plan: WorkPlan) -> Settings:
+    """What the kernels are told, the same for every segment and for the join."""
+    spec = plan.spec
+    return Settings(
+        container=spec.container,
+        chain=spec.chain,
+        encode=encode_settings(spec.encode),
+        streams=stream_choices(spec.streams),
+        start_s=spec.start_s,
+        duration_s=spec.duration_s,
+        autorotate=spec.autorotate,
+        strict=spec.strict,
+        backend="cpu" if spec.backend == "auto" else spec.backend,
+    )
+
+
+class SegmentWork:
+    """All segments of one plan on one machine."""
+
+    def __init__(self, workspace: Workspace, plan: WorkPlan, index: FrameIndex, worker: str, report: Reporter) -> None:
+        self._workspace = workspace
+        self._plan = plan
+        self._digest = plan.digest
+        self._index = index
+        self._worker = worker
+        self._report = report
+        self._settings = settings_of(plan)
+        self.commits: dict[int, Commit] = {}
+        """What is done, by the segment's number."""
+
+    def run(self) -> dict[int, Commit]:
+        """Do what is left. Raises `WorkerError`, `StorageError` and what the kernels raise."""
+        self.commits = self.find_commits()
+        self._report.frames_done = sum(commit.frames for commit in self.commits.values())
+        left = [segment for segment in self._plan.segments if segment.number not in self.commits]
+        log.info("%d of %d segments are done", len(self.commits), len(self._plan.segments))
+        if left:
+            with self._workspace.open_input(self._plan.source) as source:
+                for segment in left:
+                    self.commits[segment.number] = self._do(segment, source)
+        return self.commits
+
+    def find_commits(self) -> dict[int, Commit]:
+        """Commits of this very plan whose objects are there. Others are as if they were not."""
+        segments = {segment.number: segment for segment in self._plan.segments}
+        found = {}
+        for number, data in self._workspace.read_commits().items():
+            commit = self._read_commit(data, segments.get(number))
+            if commit is not None and self._workspace.head_segment(commit) == commit.size_bytes:
+                found[number] = commit
+        return found
+
+    def _read_commit(self, data: bytes, segment: Segment | None) -> Commit | None:
+        try:
+            commit = Commit.model_validate_json(data)
+        except ValidationError:
+            return None
+        named = _NAME.fullmatch(commit.key)
+        sound = (
+            segment is not None
+            and commit.plan == self._digest
+            and commit.number == segment.number
+            and commit.frames == segment.last - segment.first
+            and named is not None
+            and int(named[1]) == segment.number
+        )
+        return commit if sound else None
+
+    def _do(self, segment: Segment, source: InputLike) -> Commit:
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._try(segment, source, attempt)
+            except (StorageError, _UnsoundError) as error:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                log.warning("segment %d is tried again: %s", segment.number, error)
+        raise AssertionError("unreachable")
+
+    def _try(self, segment: Segment, source: InputLike, attempt: int) -> Commit:
+        started_s = time.monotonic()
+        if not isinstance(source, str | os.PathLike):
+            source.seek(0)
+        done = self._report.frames_done
+        writer = self._workspace.write_segment(segment.number, attempt)
+        with ExitStack() as stack:
+            stack.callback(partial(setattr, self._report, "frames_done", done))
+            with writer as sink:
+                encode_segment(
+                    source,
+                    sink,
+                    Window(first=segment.first, last=segment.last, before=segment.before, after=segment.after),
+                    self._index,
+                    self._settings,
+                    on_progress=lambda now: self._tick(now, done, segment.number),
+                )
+            commit = self._verify(segment, writer.name, writer.stored, time.monotonic() - started_s)
+            self._workspace.put_commit(segment.number, commit.model_dump_json().encode())
+            stack.pop_all()
+        log.info("segment %d: %d frames in %.1f s", segment.number, commit.frames, commit.elapsed_s)
+        self._report.frames_done = done + commit.frames
+        self._report.say("processing", segment=segment.number, fps=commit.frames / max(commit.elapsed_s, 1e-3))
+        return commit
+
+    def _tick(self, now: Progress, done: int, number: int) -> None:
+        self._report.tick("processing", done + now.frames_out, segment=number, fps=now.fps)
+
+    def _verify(self, segment: Segment, name: str, stored: Stored, elapsed_s: float) -> Commit:
+        """Read the object back. Raises `_UnsoundError` unless it is what was written, and what the plan wants."""
+        first_pts, last_pts = self._index.pts[segment.first], self._index.pts[segment.last - 1]
+        commit = Commit(
+            plan=self._digest,
+            number=segment.number,
+            key=name,
+            version=stored.version,
+            size_bytes=stored.size_bytes,
+            sha256=stored.sha256,
+            frames=segment.last - segment.first,
+            extradata_sha256="",
+            first_pts=first_pts,
+            last_pts=last_pts,
+            worker=self._worker,
+            elapsed_s=elapsed_s,
+        )
+        with self._workspace.open_segment(commit) as file:
+            try:
+                facts = read_segment(file, name)
+            except InputError as error:
+                raise _UnsoundError(str(error)) from error
+        self._compare(commit, facts)
+        return commit.model_copy(
+            update={"extradata_sha256": facts.extradata_sha256, "reorder_frames": facts.reorder_frames}
+        )
+
+    def _compare(self, commit: Commit, facts: SegmentFacts) -> None:
+        length_s = (commit.last_pts - commit.first_pts) * self._index.time_base
+        for what, wanted, found in (
+            ("bytes", commit.size_bytes, facts.size_bytes),
+            ("SHA-256", commit.sha256, facts.sha256),
+            ("frames", commit.frames, facts.frames),
+            ("length in seconds", length_s, facts.length_s),
+        ):
+            if wanted != found:
+                raise _UnsoundError(f"{commit.key} was read back with {what} {found} instead of {wanted}")
+
+
+class _UnsoundError(WorkerError):
+    """What was stored is not what it should be."""
