@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 if TYPE_CHECKING:
@@ -40,6 +41,19 @@ class ObjectInfo:
     content_type: str | None = None
     mark: str | None = None
     """A mark that the writer left, to know its own object again."""
+
+    def __str__(self) -> str:
+        return f"{self.key} ({self.size_bytes} bytes)"
+
+    @property
+    def name(self) -> str:
+        """The last part of the key: `clip.mp4`."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending: `clip`."""
+        return PurePosixPath(self.name).stem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

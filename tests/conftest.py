@@ -3,6 +3,8 @@
 A skip is allowed on a developer's machine. With `CI` set it is a failure, unless its reason starts with one of
 `ALLOWED_SKIPS`; with `REQUIRE_GPU=1` the GPU reason is not allowed either. The skips that were allowed are
 listed above pytest's last line.
+
+Whatever a test prints or logs is searched for keys, signatures and tokens: one that shows a secret has failed.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.storage.server import bucket, crowded, remote, running_server, server  # noqa: F401  (fixtures, for every test)
+from tests.storage.server import SECRETS, bucket, crowded, remote, running_server, server  # noqa: F401  (fixtures, for every test)
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -90,6 +92,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     if report.skipped and not hasattr(report, "wasxfail"):
         _refuse_skip(report)
+    if report.passed and any(SECRETS.search(text) for _, text in report.sections):
+        report.outcome = "failed"
+        report.longrepr = "it printed or logged a secret: see what was captured"
     return report
 
 

@@ -113,7 +113,7 @@ def _run(copies: Sequence[Copy], *, overwrite: bool, resume: bool, quiet: bool) 
 
 
 def progress_line(amount: Amount) -> Line:
-    """`copying  12.3 of 50.0 MB  24 %  40.1 MB/s  0:00:11 left`."""
+    """`copying  12.3 MB of 50.0 MB  25 %  4.0 MB/s  0:00:09 left`."""
     from runner.cli.progress import Line
 
     return Line(

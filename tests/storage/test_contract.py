@@ -46,6 +46,7 @@ def test_what_was_put_is_there(store: ObjectStore) -> None:
     store.put("folder/clip.mp4", b"picture", content_type="video/mp4")
     info = store.head("folder/clip.mp4")
     assert info.size_bytes == 7
+    assert (info.name, info.stem, str(info)) == ("clip.mp4", "clip", "folder/clip.mp4 (7 bytes)")
     assert info.etag
     assert info.modified is not None
     assert abs(info.modified - datetime.now(UTC)) < timedelta(minutes=5)

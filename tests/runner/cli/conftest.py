@@ -7,9 +7,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import av
+import numpy as np
 import pytest
 
 from runner.cli import main
+from tests.runner.cli.remote import FLIP
 from tests.storage.server import KEY, REGION
 
 if TYPE_CHECKING:
@@ -72,3 +75,26 @@ def account(server: Server, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return f"b2://{bucket}"
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of noise, which stays as large as it is: 48 MB, four parts."""
+    path = tmp_path_factory.mktemp("noise") / "noise.mkv"
+    rng = np.random.default_rng(7)
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        for _ in range(100):
+            samples = rng.integers(0, 256, (720, 640), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(samples, format="yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="session")
+def flipped(noise: Path) -> Path:
+    """What the job makes of it here."""
+    path = noise.with_name("flipped.mkv")
+    assert main(["run", str(noise), str(path), *FLIP, "-q"]) == 0
+    return path

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runner.cli.cp import progress_line
 from runner.cli.progress import PlainProgress, progress_text
+from runner.copying import Amount
 
 if TYPE_CHECKING:
     import pytest
@@ -34,6 +36,13 @@ def test_no_frames_yet() -> None:
 
 def test_more_frames_than_announced_stay_at_100_percent() -> None:
     assert "100 %" in progress_text(Seen(frames_out=500))
+
+
+def test_a_copy_says_bytes_speed_and_the_time_left() -> None:
+    amount = Amount(done_bytes=12_300_000, total_bytes=50_000_000, bytes_per_s=4_010_000.0)
+    assert str(progress_line(amount)) == "copying  12.3 MB of 50.0 MB  25 %  4.0 MB/s  0:00:09 left"
+    amount = Amount(done_bytes=0, total_bytes=50_000_000, bytes_per_s=0.0)
+    assert str(progress_line(amount)) == "copying  0 B of 50.0 MB  0 %"
 
 
 def test_a_line_for_each_phase_and_none_between(capsys: pytest.CaptureFixture[str]) -> None:
