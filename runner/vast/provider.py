@@ -239,3 +239,8 @@ def _names(names: Sequence[str]) -> list[str]:
 
 def _codes(countries: Sequence[str]) -> list[str]:
     return [code.strip().upper() for code in countries]
+
+
+def open_vast() -> VastProvider:
+    """Vast.ai with the key and the server of this machine's settings. Raises `ProviderKeyError` without a key."""
+    return VastProvider()
