@@ -175,7 +175,7 @@ def test_every_requirement_exists_and_has_its_type() -> None:
 
 def test_dotenv_is_read_and_never_replaces_what_is_set(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
-        '# keys\nexport VAST_API_KEY=\'a b\'\nFRAMEHAUL_BUDGET=3 # dollars\nB2_APPLICATION_KEY="q\\"x"\nPATH=/bad\nX=1\n'
+        '# keys\nexport VAST_API_KEY=\'a b\'\nFRAMEHAUL_BUDGET=3 # dollars\nB2_APPLICATION_KEY="q\\"x"\nPATH=/b\nX=1\n'
     )
     environment = {"FRAMEHAUL_BUDGET": "1"}
     taken = load_dotenv(tmp_path, environment)
