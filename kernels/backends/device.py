@@ -113,9 +113,10 @@ class DeviceExecutor:
         """Each of `frames` through every stage, in order, with `ahead` batches under way while one is used."""
         pending: deque[_Pending] = deque()
         source = iter(frames)
+        ahead = min(ahead, self.ring - 2)  # one batch is being used, one is being queued
         while batch := tuple(islice(source, self.batch)):
             pending.append(self._submit(batch))
-            if len(pending) > min(ahead, self.ring - 1):
+            if len(pending) > ahead:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
@@ -138,6 +139,8 @@ class DeviceExecutor:
         engine = self._engine
         target = program.targets.take()
         pending = _Pending(engine, self.plan.target, frames, program.targets.lease(target))
+        if target.done is not None:
+            engine.wait(Queue.COMPUTE, target.done)  # of frames that nobody came for
         staged = None
         if source is None:
             staged = self._upload(program, frames)

@@ -54,11 +54,12 @@ T = TypeVar("T")
 
 
 class Ring(Generic[T]):
-    """At most `size` slots, made when they are first needed."""
+    """At most `size` slots, made when they are first needed; `patience_s` is how long to wait for one in use."""
 
-    def __init__(self, make: Callable[[], T], size: int) -> None:
+    def __init__(self, make: Callable[[], T], size: int, *, patience_s: float = HELD_TOO_LONG_S) -> None:
         self._make = make
         self._size = size
+        self._patience_s = patience_s
         self._made = 0
         self._free: deque[T] = deque()
         # Reentrant: a finalizer may run inside `take` when the garbage collector strikes there.
@@ -67,13 +68,13 @@ class Ring(Generic[T]):
     def take(self) -> T:
         """A free slot, the one that has been free for longest. Waits until there is one.
 
-        Raises `UnavailableError` when all of them are held by others for a minute.
+        Raises `UnavailableError` when all of them are held by others for too long.
         """
         with self._changed:
             if not self._free and self._made < self._size:
                 self._made += 1
                 return self._make()
-            if not self._changed.wait_for(lambda: bool(self._free), HELD_TOO_LONG_S):
+            if not self._changed.wait_for(lambda: bool(self._free), self._patience_s):
                 raise UnavailableError(
                     f"all {self._size} frames of the ring on the device are still held; let go of some, or ask for more"
                 )

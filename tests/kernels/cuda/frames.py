@@ -1,4 +1,8 @@
-"""`kernels.launch.FrameEngine` on this machine's CPU: what is queued runs at once, and what must not happen raises."""
+"""`kernels.launch.FrameEngine` on this machine's CPU, with queues that are as late as they may be.
+
+Nothing that is queued runs before someone waits for it, directly or through events, as on a GPU that is busy with
+something else. A wait that is missing therefore shows as a wrong picture: what should have been there is not yet.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernels.buffers import lend
+from kernels.launch import Queue
 from tests.kernels.cuda.engine import StrictEngine
 from tests.kernels.cuda.memory import reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kernels.launch import Queue
+Event = tuple[Queue, int]
+"""A queue and how many of its works must be done."""
 
 
 class DeviceArray(np.ndarray[Any, Any]):
@@ -21,17 +27,19 @@ class DeviceArray(np.ndarray[Any, Any]):
 
 
 class StrictFrameEngine(StrictEngine):
-    """Memory is NumPy's, of its own type. Graphs keep addresses, as CUDA's do, and replay them."""
+    """Memory is NumPy's, as an own type. Graphs keep addresses, as CUDA's do, and replay them."""
 
     def __init__(self, *, order: int = 0, at_end: bool = True, free_bytes: int = 1 << 33) -> None:
         super().__init__(order=order, at_end=at_end)
-        self._free_bytes = free_bytes
-        self._captured: list[tuple[Any, ...]] | None = None
         self.launches = 0
         """Launches outside graphs."""
         self.graphs = 0
         """Graphs captured."""
         self.replays = 0
+        self._free_bytes = free_bytes
+        self._captured: list[Callable[[], None]] | None = None
+        self._works: dict[Queue, list[Callable[[], None] | Event]] = {queue: [] for queue in Queue}
+        self._done = dict.fromkeys(Queue, 0)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
         return super().empty(shape, dtype).view(DeviceArray)
@@ -47,10 +55,10 @@ class StrictFrameEngine(StrictEngine):
     def lend(self, array: Any, owner: object) -> Any:
         return lend(array, owner).view(DeviceArray)
 
-    def copy(self, source: Any, target: Any, queue: Queue) -> None:  # noqa: ARG002 - all is done at once
+    def copy(self, source: Any, target: Any, queue: Queue) -> None:
         assert self._captured is None, "a copy in a graph of launches"
         assert isinstance(source, DeviceArray) != isinstance(target, DeviceArray)
-        target[...] = source
+        self._works[queue].append(lambda: np.copyto(target, source))
 
     def launch(
         self,
@@ -60,36 +68,47 @@ class StrictFrameEngine(StrictEngine):
         arguments: Sequence[Any],
         shared_bytes: int = 0,
     ) -> None:
+        def work() -> None:
+            StrictEngine.launch(self, function, grid, block, arguments, shared_bytes)
+
         if self._captured is not None:
-            self._captured.append((function, grid, block, tuple(arguments), shared_bytes))
+            self._captured.append(work)
             return
         self.launches += 1
-        super().launch(function, grid, block, arguments, shared_bytes)
+        self._works[Queue.COMPUTE].append(work)
 
-    def record(self, queue: Queue) -> Any:
-        return queue
+    def record(self, queue: Queue) -> Event:
+        return queue, len(self._works[queue])
 
-    def wait(self, queue: Queue, event: Any) -> None:
-        assert event is not None
+    def wait(self, queue: Queue, event: Event) -> None:
+        if queue is Queue.CALLER:
+            self.finish(event)  # the test reads at once
+        self._works[queue].append(event)
 
-    def finish(self, event: Any) -> None:
-        assert event is not None
+    def finish(self, event: Event) -> None:
+        queue, count = event
+        while self._done[queue] < count:
+            work = self._works[queue][self._done[queue]]
+            self._done[queue] += 1
+            if callable(work):
+                work()
+            else:
+                self.finish(work)
 
-    def happened(self, event: Any) -> bool:
-        assert event is not None
-        return False
+    def happened(self, event: Event) -> bool:
+        return self._done[event[0]] >= event[1]
 
-    def capture(self, launches: Callable[[], None]) -> Any:
-        self._captured = captured = []
+    def capture(self, launches: Callable[[], None]) -> list[Callable[[], None]]:
+        captured: list[Callable[[], None]] = []
+        self._captured = captured
         launches()
         self._captured = None
         self.graphs += 1
         return captured
 
-    def replay(self, graph: Any) -> None:
+    def replay(self, graph: list[Callable[[], None]]) -> None:
         self.replays += 1
-        for function, grid, block, arguments, shared_bytes in graph:
-            super().launch(function, grid, block, arguments, shared_bytes)
+        self._works[Queue.COMPUTE] += graph
 
     def adopt(self, array: Any) -> Any:
         return array if isinstance(array, DeviceArray) else None
@@ -101,4 +120,5 @@ class StrictFrameEngine(StrictEngine):
         return self._free_bytes
 
     def close(self) -> None:
-        pass
+        for queue in Queue:
+            self.finish(self.record(queue))
