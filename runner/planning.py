@@ -8,7 +8,7 @@ the number that would do, and nothing is ever relaxed here.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from kernels.io.span import Span
 from runner.costs import DESTROY_S, Share, estimate, output_frame_bytes
 from runner.errors import PlanError
+from runner.gpus import GPUS
 from runner.records import Segment, WorkPlan
 from runner.source_index import index_digest
 from runner.spec import MAX_SEGMENT_S
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 
     from kernels.io.frame_index import FrameIndex
     from runner.costs import Estimate
+    from runner.gpus import Gpu
     from runner.inspection import SourceFacts
     from runner.provider import Offer
     from runner.spec import JobSpec
-    from runner.speeds import Gpu, Speed, SpeedTable
+    from runner.speeds import Speed, SpeedTable
+    from runner.workload import Workload
 
 SHOWN_REASONS: Final = 3
 
@@ -76,6 +79,22 @@ class JobPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What may be spent, and until when. A job's own, or those that its owner has set since."""
+
+    max_price_usd_per_h: Decimal | None
+    budget_usd: Decimal | None
+    """For the whole job, what was spent before included."""
+    deadline_s: float | None
+    """Seconds since 1970."""
+
+    @classmethod
+    def of(cls, spec: JobSpec, started_s: float) -> Limits:
+        deadline_s = None if spec.deadline_s is None else started_s + spec.deadline_s
+        return cls(max_price_usd_per_h=spec.max_price_usd_per_h, budget_usd=spec.budget_usd, deadline_s=deadline_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
     """Everything that a plan depends on beside the job, its source and the offers."""
 
@@ -89,17 +108,21 @@ class Conditions:
     """By this run so far."""
     costs: bool = True
     """Whether the provider's machines cost money."""
-    table: SpeedTable | None = None
-    """None takes the one that is shipped."""
-    gpus: Mapping[str, Gpu] | None = None
+    limits: Limits | None = None
+    """None takes the job's own."""
+    table: SpeedTable = field(default_factory=shipped_table)
+    gpus: Mapping[str, Gpu] = field(default_factory=lambda: GPUS)
     """By the name in offers: what is known of their codec engines."""
+
+    def limits_of(self, spec: JobSpec) -> Limits:
+        return self.limits or Limits.of(spec, self.started_s)
 
 
 def plan_job(
     spec: JobSpec, facts: SourceFacts, offers: Sequence[Offer], *, run: str, code_version: str, now: Conditions
 ) -> JobPlan:
     """The plan of a new job. Raises `PlanError` where no offer can do it within its limits."""
-    _check_limits(spec, now)
+    _check_limits(now.limits_of(spec), now)
     segments = cut(facts.index, spec, facts.context)
     work = WorkPlan(
         run=run,
@@ -120,7 +143,7 @@ def replan(
     """The rest of a job whose machine was lost: the same work and encoder, for the segments that are not `done`."""
     if index_digest(facts.index) != work.index_digest or facts.id != work.source:
         raise PlanError(f"{work.source.location} has changed since the job was planned; submit it again")
-    _check_limits(work.spec, now)
+    _check_limits(now.limits_of(work.spec), now)
     return _choose(work, facts, offers, now=now, done=done, family=work.encoder)
 
 
@@ -163,16 +186,16 @@ def share_of(work: WorkPlan, facts: SourceFacts, done: Collection[int] = ()) -> 
     )
 
 
-def _check_limits(spec: JobSpec, now: Conditions) -> None:
+def _check_limits(limits: Limits, now: Conditions) -> None:
     """Money is only spent under both limits."""
     if not now.costs:
         return
-    if spec.max_price_usd_per_h is None:
+    if limits.max_price_usd_per_h is None:
         raise PlanError("no price limit: give --max-price in dollars per hour, or set max_price in framehaul.toml")
-    if spec.budget_usd is None:
+    if limits.budget_usd is None:
         raise PlanError("no budget: give --budget in dollars for the whole job, or set budget in framehaul.toml")
-    if now.spent_usd >= spec.budget_usd:
-        raise PlanError(f"the budget of ${spec.budget_usd} is spent (${now.spent_usd:.4f}); raise it with --budget")
+    if now.spent_usd >= limits.budget_usd:
+        raise PlanError(f"the budget of ${limits.budget_usd} is spent (${now.spent_usd:.4f}); raise it with --budget")
 
 
 def _choose(
@@ -189,7 +212,11 @@ def _choose(
     found: list[Choice] = []
     refused: list[Refusal] = []
     for offer in offers:
-        for encoder in [family] if family else families(work.spec, facts, offer, now):
+        able = families(facts.workload, work.spec.encode.encoder, offer, now)
+        usable = [one for one in able if family in (None, one)]
+        if not usable:
+            refused.append(Refusal(offer=offer, reason=f"it cannot encode with {family or 'NVENC as asked'}"))
+        for encoder in usable:
             judged = _judge(offer, encoder, work.spec, facts, share, now)
             (found if isinstance(judged, Choice) else refused).append(judged)  # type: ignore[arg-type]
     found.sort(key=_rank)
@@ -203,43 +230,50 @@ def _choose(
         share=share,
         choices=choices,
         refused=tuple(refused),
-        warnings=(*facts.warnings, *_warnings(choices[0], work.spec, now)),
+        warnings=(*facts.warnings, *_warnings(choices[0], now.limits_of(work.spec), now)),
     )
 
 
-def families(spec: JobSpec, facts: SourceFacts, offer: Offer, now: Conditions) -> tuple[str, ...]:
-    """Encoder families that `offer` could use for the job."""
-    del facts, offer, now
-    if spec.encode.encoder == "nvenc":
-        raise PlanError("this version encodes in software only; leave --encoder out")
-    return (SOFTWARE,)
+def families(work: Workload, wanted: str, offer: Offer, now: Conditions) -> tuple[str, ...]:
+    """Encoder families that `offer` could use for frames of `work`: `software`, `nvenc-ada`, ...
+
+    Generations are kept apart: their streams have other headers, and segments of one job are joined untouched.
+    """
+    found = [] if wanted == "nvenc" else [SOFTWARE]
+    gpu = now.gpus.get(offer.gpu_name)
+    can = gpu is not None and gpu.encodes(work.target_codec, depth=work.target_depth, chroma=work.target_chroma)
+    if gpu is not None and can and wanted != SOFTWARE and now.abilities.nvenc:
+        found.append(f"nvenc-{gpu.generation.name.lower()}")
+    return tuple(found)
 
 
 def _judge(
     offer: Offer, encoder: str, spec: JobSpec, facts: SourceFacts, share: Share, now: Conditions
 ) -> Choice | Refusal:
+    limits = now.limits_of(spec)
     if spec.backend == "cuda" and not offer.gpu_name:
         return Refusal(offer=offer, reason="it has no GPU")
-    limit = spec.max_price_usd_per_h
+    limit = limits.max_price_usd_per_h
     if limit is not None and offer.price_usd_per_h > limit:
         return Refusal(offer=offer, reason=f"${offer.price_usd_per_h:.3f}/h is above the limit of ${limit}/h")
     speed = speed_of(
         offer,
         facts.workload,
-        now.table or shipped_table(),
+        now.table,
         encoder=encoder,
         backend=spec.backend,
         abilities=now.abilities,
-        gpu=(now.gpus or {}).get(offer.gpu_name),
+        gpu=now.gpus.get(offer.gpu_name),
         source_frame_bytes=facts.id.size_bytes / len(facts.index),
         target_frame_bytes=output_frame_bytes(facts.workload),
     )
     one = estimate(offer, speed, facts.workload, share)
-    deadline_s = _deadline_s(offer, one, spec, now)
+    deadline_s = _deadline_s(offer, one, limits, now)
     if deadline_s is not None and now.now_s + one.wall_s > deadline_s:
-        left_s = max(0.0, deadline_s - now.now_s)
-        what = "the deadline" if deadline_s == _own_deadline_s(spec, now) else f"a budget of ${spec.budget_usd}"
-        reason = f"needs about {_hours(one.wall_s)} (${one.cost.likely:.3f}), {what} leaves {_hours(left_s)}"
+        left = _hours(max(0.0, deadline_s - now.now_s))
+        reason = (
+            f"needs about {_hours(one.wall_s)} (${one.cost.likely:.3f}), {_which(deadline_s, limits)} leaves {left}"
+        )
         return Refusal(offer=offer, reason=reason)
     if offer.ends_in_s is not None and offer.ends_in_s < one.wall_s:
         return Refusal(offer=offer, reason=f"the host leaves in {_hours(offer.ends_in_s)}")
@@ -250,26 +284,26 @@ def _rank(choice: Choice) -> tuple[Decimal, float, str]:
     return choice.estimate.cost.expected, choice.estimate.wall_s, choice.offer.id
 
 
-def _own_deadline_s(spec: JobSpec, now: Conditions) -> float | None:
-    return None if spec.deadline_s is None else now.started_s + spec.deadline_s
-
-
-def _deadline_s(offer: Offer, one: Estimate, spec: JobSpec, now: Conditions) -> float | None:
+def _deadline_s(offer: Offer, one: Estimate, limits: Limits, now: Conditions) -> float | None:
     """When everything must be over: traffic at its worst and the time of destroying are put aside first."""
-    own = _own_deadline_s(spec, now)
-    if spec.budget_usd is None or not offer.price_usd_per_h:
+    own = limits.deadline_s
+    if limits.budget_usd is None or not offer.price_usd_per_h:
         return own
-    left = spec.budget_usd - now.spent_usd - one.traffic_high
+    left = limits.budget_usd - now.spent_usd - one.traffic_high
     paid_s = now.now_s + float(left / offer.price_usd_per_h) * 3600 - DESTROY_S
     return paid_s if own is None else min(own, paid_s)
 
 
-def _warnings(best: Choice, spec: JobSpec, now: Conditions) -> tuple[str, ...]:
+def _which(deadline_s: float, limits: Limits) -> str:
+    """The limit that `deadline_s` comes from."""
+    return "the deadline" if deadline_s == limits.deadline_s else f"the budget of ${limits.budget_usd}"
+
+
+def _warnings(best: Choice, limits: Limits, now: Conditions) -> tuple[str, ...]:
     if best.deadline_s is None or now.now_s + best.estimate.high_wall_s <= best.deadline_s:
         return ()
-    left = _hours(best.deadline_s - now.now_s)
-    limit = "the deadline" if best.deadline_s == _own_deadline_s(spec, now) else f"the budget of ${spec.budget_usd}"
-    return (f"{limit} leaves {left}; at worst the job takes {_hours(best.estimate.high_wall_s)} and would be cut off",)
+    left, worst = _hours(best.deadline_s - now.now_s), _hours(best.estimate.high_wall_s)
+    return (f"{_which(best.deadline_s, limits)} leaves {left}; at worst the job takes {worst} and would be cut off",)
 
 
 def _why_none(spec: JobSpec, offers: Sequence[Offer], refused: Sequence[Refusal]) -> str:

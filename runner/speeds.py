@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ from runner.spec import Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runner.gpus import Gpu
     from runner.provider import Offer
     from runner.workload import StageLoad, Workload
 
@@ -91,21 +92,6 @@ class SpeedTable(Record):
     presets: tuple[PresetTimes, ...]
     gpu: tuple[GpuRate, ...]
     jobs: tuple[JobRate, ...] = ()
-
-
-class Gpu(Protocol):
-    """What is known about the codec engines of a GPU."""
-
-    @property
-    def nvdec(self) -> int:
-        """Decoding engines."""
-
-    @property
-    def nvenc(self) -> int:
-        """Encoding engines."""
-
-    def decodes(self, codec: str, *, depth: int, chroma: str) -> bool:
-        """Whether it takes `codec` (libav's name) with samples of `depth` bits and chroma such as 4:2:0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,7 @@ class Workload:
     crf: float | None
     target_megapixels: float
     target_depth: int
+    target_chroma: str
     target_frame_bytes: int
 
     @classmethod
@@ -59,6 +60,7 @@ class Workload:
             crf=encoder.crf if encode.crf is None else encode.crf,
             target_megapixels=target.width * target.height / 1e6,
             target_depth=target.pixel_format.depth,
+            target_chroma=_chroma(target.pixel_format.log2_chroma_w, target.pixel_format.log2_chroma_h),
             target_frame_bytes=target.bytes_per_frame,
         )
 

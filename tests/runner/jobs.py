@@ -56,6 +56,7 @@ def workload_of(**changes: Any) -> Workload:
         "crf": 18.0,
         "target_megapixels": 8.2944,
         "target_depth": 8,
+        "target_chroma": "4:2:0",
         "target_frame_bytes": 12_441_600,
     }
     return Workload(**(values | changes))

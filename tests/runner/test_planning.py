@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels.io.frame_index import FrameIndex
+from kernels.io.span import Span
 from runner.errors import PlanError
-from runner.planning import cut, plan_job, replan
+from runner.planning import Limits, cut, plan_job, replan
 from runner.records import WorkPlan
+from runner.spec import EncodeSpec
 from runner.speeds import Abilities
 from tests.runner.jobs import NOW_S, conditions, facts_of, index_of, offer_of, spec_of
 
@@ -54,7 +56,8 @@ def test_segments_hold_every_frame_exactly_once(index: FrameIndex, segment_s: fl
 @given(variable_indexes(), st.integers(0, 60_000), st.integers(1, 60_000))
 def test_a_span_is_cut_and_nothing_beside_it(index: FrameIndex, start_ms: int, length_ms: int) -> None:
     start_s, duration_s = Fraction(start_ms, 1000), Fraction(length_ms, 1000)
-    wanted = [n for n in range(len(index)) if start_s <= index.time_s(n) < start_s + duration_s]
+    span = Span.of(start_s, duration_s)
+    wanted = [n for n in range(len(index)) if index.time_s(n) in span]
     spec = spec_of(start_s=start_s, duration_s=duration_s)
     if not wanted:
         with pytest.raises(PlanError, match="has no frame from"):
@@ -121,7 +124,7 @@ def test_nothing_above_the_price_limit_is_chosen() -> None:
         ({"max_price_usd_per_h": None}, "--max-price"),
         ({"budget_usd": None}, "--budget"),
         ({"max_price_usd_per_h": Decimal("0.10")}, "above the limit of \\$0.10/h"),
-        ({"budget_usd": Decimal("0.02")}, "a budget of \\$0.02 leaves"),
+        ({"budget_usd": Decimal("0.02")}, "the budget of \\$0.02 leaves"),
         ({"deadline_s": 60.0}, "the deadline leaves 60 s"),
         ({"segment_s": 600}, "60 s or less"),
     ],
@@ -186,6 +189,40 @@ def test_the_rest_is_not_planned_beyond_the_budget() -> None:
     whole = plan_job(spec_of(), facts, [offer_of()], **RUN, now=conditions())
     with pytest.raises(PlanError, match="is spent"):
         replan(whole.work, facts, [offer_of()], now=conditions(spent_usd=Decimal("2.00")), done=())
+
+
+def test_limits_that_were_raised_since_hold_for_the_rest() -> None:
+    facts = facts_of()
+    work = plan_job(spec_of(), facts, [offer_of()], **RUN, now=conditions()).work
+    more = Limits(max_price_usd_per_h=Decimal("0.60"), budget_usd=Decimal(3), deadline_s=NOW_S + 9000)
+    rest = replan(work, facts, [offer_of()], now=conditions(spent_usd=Decimal("2.00"), limits=more), done=())
+    assert rest.best.deadline_s == NOW_S + 9000
+    assert rest.work == work
+
+
+def test_the_encoder_is_fixed_by_the_plan() -> None:
+    facts = facts_of()
+    ada, ampere, hopper = (
+        offer_of(1, gpu_name="RTX 4090"),
+        offer_of(2, gpu_name="RTX 3090"),
+        offer_of(3, gpu_name="H100 SXM"),
+    )
+    able = conditions(abilities=Abilities(cuda=True, nvdec=True, nvenc=True))
+    plan = plan_job(spec_of(), facts, [ada, ampere, hopper], **RUN, now=able)
+    assert plan.work.encoder == "nvenc-ada"
+    assert [choice.offer for choice in plan.choices] == [ada]
+    rest = replan(plan.work, facts, [hopper, ampere, offer_of(4, gpu_name="RTX 4080")], now=able, done={0})
+    assert [choice.offer.id for choice in rest.choices] == ["4"]
+    assert {one.offer.id for one in rest.refused} == {"2", "3"}
+    with pytest.raises(PlanError, match="cannot encode with nvenc-ada"):
+        replan(plan.work, facts, [hopper], now=able, done={0})
+    software = spec_of(encode=EncodeSpec(codec="h264", encoder="software"))
+    assert plan_job(software, facts, [ada, hopper], **RUN, now=able).work.encoder == "software"
+    nvenc = spec_of(encode=EncodeSpec(codec="h264", encoder="nvenc"))
+    with pytest.raises(PlanError, match="cannot encode with NVENC"):
+        plan_job(nvenc, facts, [hopper], **RUN, now=able)
+    with pytest.raises(PlanError, match="cannot encode with NVENC"):
+        plan_job(nvenc, facts, [ada], **RUN, now=conditions())
 
 
 def test_another_source_is_another_job() -> None:
