@@ -11,6 +11,7 @@ What was given is noted in `ctl/<run>/access/`, without anything secret, so that
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,7 @@ from runner.spec import Record
 from runner.state import state_folder
 from runner.url_access import UrlGiver
 from runner.worker.boot import Boot, Key, KeyAccess, write_private
+from runner.worker.notes import notes_folder
 from storage.credentials import find_credentials
 from storage.errors import CredentialsError, StorageError
 from storage.grants import grant_reading
@@ -146,7 +148,9 @@ class RunAccess:
         lives_s = self._lives_s(deadline_s)
         access: KeyAccess | UrlAccess
         if self.mode is Mode.OWN:
+            self._note(Given(label=label))
             access = KeyAccess(**{role: self._own_key(role) for role in ("input", "work", "output")})
+            self._note(Given(label=label))  # the document is to be deleted
         elif self.mode is Mode.KEYS:
             access = self._make_keys(label, lives_s)
         else:
@@ -189,7 +193,9 @@ class RunAccess:
         for upload in given.uploads:
             self._place(self._places.of(upload.role)).store.abort_upload(upload.key, upload.upload)
         self._bucket.delete(self._bucket.folder.boot(given.label))
-        self._local_boot(given.label).unlink(missing_ok=True)
+        boot = self._local_boot(given.label)
+        boot.unlink(missing_ok=True)
+        shutil.rmtree(notes_folder(str(boot)), ignore_errors=True)  # of a worker that was killed
 
     def _make_keys(self, label: str, lives_s: int) -> KeyAccess:
         """Three keys; should the third one fail, the others are taken back."""

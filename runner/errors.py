@@ -6,6 +6,7 @@
     ├── Interrupted  (RuntimeError)  Ctrl-C or a request to end, after everything was put away
     ├── PlanError    (ValueError)    a job that cannot be planned within its limits
     ├── WorkerError  (RuntimeError)  a worker could not do its part; the message says which
+    ├── JobFailedError (RuntimeError) the job itself cannot be done, says the worker, with its exit code
     └── ProviderError (OSError)      the market of machines refused or failed
         ├── OfferGoneError           somebody else was faster; nothing was rented
         ├── UnknownOutcomeError      it may or may not have been rented: look for the label
@@ -48,6 +49,14 @@ class PlanError(RunnerError, ValueError):
 
 class WorkerError(RunnerError, RuntimeError):
     """A worker could not do its part."""
+
+
+class JobFailedError(RunnerError, RuntimeError):
+    """The job itself cannot be done, on whatever machine: what the worker said, and the exit code it had."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class ProviderError(RunnerError, OSError):

@@ -9,30 +9,29 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from runner.accounts import Accounts
 from runner.errors import OfferGoneError, PlanError, ProviderError, WorkerError
 from runner.journal import BlackList
 from runner.lease import Lease, held, lease
-from runner.spending import END_RESERVE_S, Rent
+from runner.spending import Rent
 from runner.standing import Choice, Outcome, Standing
 from runner.ticket import End
-from runner.watch import Kind, Patience, Sight, Verdict, Watch, step
+from runner.watch import Kind, Sight, Verdict, Watch, step
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from decimal import Decimal
 
-    from runner.bucket import RunBucket
     from runner.follow import Follower, News
+    from runner.job import Candidate, Job
     from runner.journal import Entry
     from runner.lease import Market
     from runner.provider import Instance, InstanceRequest, Offer
-    from runner.records import Done, WorkPlan
-    from runner.ticket import Ticket
+    from runner.records import Done
 
 log = logging.getLogger(__name__)
 
@@ -41,51 +40,8 @@ SHUN_S: Final = 3600.0
 MAX_LOSSES: Final = 8
 """Instances in a row that end without one more segment: then the work is at fault, not the machines."""
 SEARCHES: Final = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """An offer that can serve the plan."""
-
-    offer: Offer
-    traffic_usd: Decimal
-    """The most that its traffic can cost."""
-    deadline_s: float | None = None
-    """When it has to be over there, for a reason of its own."""
-
-
-class Access(Protocol):
-    """What makes a machine able to do the work, and unable again."""
-
-    def boot(self, label: str, *, deadline_s: float, offer: Offer) -> str:
-        """Write the bootstrap of one instance; the URL where it alone finds it."""
-        ...
-
-    def revoke(self) -> None:
-        """Take back whatever was given. Harmless when repeated."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One run and what it needs."""
-
-    plan: WorkPlan
-    ticket: Ticket
-    bucket: RunBucket
-    access: Access
-    image: str
-    command: tuple[str, ...] = ()
-    patience: Patience = field(default_factory=Patience)
-    poll_s: float = 3.0
-    """Between two looks at the bucket."""
-    ask_s: float = 12.0
-    """Between two questions to the provider."""
-    end_reserve_s: float = END_RESERVE_S
-    search_pause_s: float = 30.0
-    """Between two searches, while nothing suitable is offered."""
-    least_s: float = 120.0
-    """An instance that could only run shorter than this is not rented."""
+AT_WORK: Final = frozenset({"processing", "joining"})
+"""What a worker says once it has found its machine good enough."""
 
 
 class Conductor:
@@ -116,6 +72,7 @@ class Conductor:
         self._shunned = shunned or BlackList()
         self.accounts = Accounts(job.bucket, job.ticket.budget_usd, market.clock, reserve_s=job.end_reserve_s)
         self._losses = 0
+        self._detaches = False
         self._segments_done = 0
         self._news: News | None = None
         self.done: Done | None = None
@@ -123,13 +80,15 @@ class Conductor:
     def _hear(self, entry: Entry) -> None:
         self.accounts.hear(entry)
 
-    def conduct(self, adopted: Sequence[Instance] = ()) -> Outcome:
+    def conduct(self, adopted: Sequence[Instance] = (), *, rents: bool = True, detaches: bool = False) -> Outcome:
         """Until the run is done, cancelled or left to itself.
 
-        `adopted` are instances of the run that live already: the first is followed, the others are destroyed.
+        `adopted` are instances of the run that live already, followed one after the other. Without `rents`, nothing
+        is rented in their place. With `detaches`, the run is left to itself once a machine is at work.
         Raises `PlanError` when the limits allow no more, `WorkerError` when the work itself fails, and what the
         provider raises; `OrphanedInstanceError` above all.
         """
+        self._detaches = detaches
         for instance in adopted:
             outcome = self._follow_adopted(instance)
             if outcome is not None:
@@ -140,6 +99,9 @@ class Conductor:
                 return Outcome.DONE
             if self._is_cancelled():
                 return Outcome.CANCELLED
+            if not rents:
+                run = self.job.plan.run
+                raise WorkerError(f"no machine works for {run} any more; `runner resume {run}` rents another")
             try:
                 outcome = self._rent_and_follow()
             except OfferGoneError as error:
@@ -251,6 +213,9 @@ class Conductor:
                 return self._judge(verdict, news, rent)
             if self._is_cancelled():
                 return self._cancelled(rent)
+            if self._detaches and news.progress is not None and news.progress.state in AT_WORK:
+                leased.kept = True
+                return Outcome.DETACHED
             self.market.stop.wait(clock, job.poll_s)
 
     def _cancelled(self, rent: Rent) -> Outcome:
@@ -320,6 +285,7 @@ class Conductor:
             boot_url=self.job.access.boot(label, deadline_s=deadline_s, offer=offer),
             disk_gb=self.job.plan.spec.requirements.min_disk_gb,
             bid_usd_per_h=offer.price_usd_per_h if offer.is_bid else None,
+            image_login=self.job.image_login,
         )
 
     def _ask_provider(self, instance_id: str, known: Instance | None) -> tuple[bool, Instance | None]:

@@ -155,10 +155,12 @@ def reap(
     *,
     images: Collection[str],
     clock: Clock,
+    spare: Collection[Verdict] = (),
     delete: bool = True,
     limit_s: float = LIMIT_S,
 ) -> Reaped:
     """Destroy what is finished, overdue, unknown or back from the dead; with `delete` false, only look.
+    `spare` are verdicts that end nothing this time.
 
     One that will not go stops none of the others; `failures` has its message. Raises `ProviderError` when the
     provider cannot be asked at all.
@@ -166,7 +168,7 @@ def reap(
     found = tuple(look(provider, journal, runs, images=images, clock=clock))
     destroyed, failures = [], []
     for one in found:
-        if not (one.doomed and delete):
+        if not (one.doomed and delete) or one.verdict in spare:
             continue
         try:
             end_instance(provider, one.instance.id, clock=clock, limit_s=limit_s)

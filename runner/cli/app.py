@@ -17,6 +17,7 @@ from runner.cli.cp import cp
 from runner.cli.demo import demo
 from runner.cli.doctor import doctor
 from runner.cli.exit_codes import ExitCode, exit_code
+from runner.cli.follow import attach, cancel, logs, resume
 from runner.cli.gc import gc
 from runner.cli.interrupt import end_on_signals, ignore_signals
 from runner.cli.ls import ls
@@ -24,9 +25,12 @@ from runner.cli.ops import ops
 from runner.cli.plan import plan
 from runner.cli.presign import presign
 from runner.cli.probe import probe
+from runner.cli.ps import ps
+from runner.cli.reap import reap
 from runner.cli.rm import rm
 from runner.cli.run import run
 from runner.cli.stat import stat
+from runner.cli.submit import submit
 from runner.cli.worker import worker
 
 if TYPE_CHECKING:
@@ -40,6 +44,13 @@ app = typer.Typer(
 )
 for command, summary in (
     (run, "Filter a video into another one."),
+    (submit, "Do the same on a rented machine."),
+    (ps, "List runs on rented machines."),
+    (attach, "Follow a run to its end."),
+    (logs, "Print what a run's workers wrote."),
+    (cancel, "End a run and its machines."),
+    (resume, "Go on with a run where it stopped."),
+    (reap, "Destroy machines that nobody needs."),
     (probe, "Show what a file holds."),
     (plan, "Show what a chain will do to a file."),
     (ops, "List the operations and their options."),

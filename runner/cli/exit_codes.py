@@ -27,6 +27,9 @@ class ExitCode(IntEnum):
     """Ctrl-C, or a request to end."""
 
 
+OF_WORKERS = frozenset({ExitCode.USAGE, ExitCode.INPUT, ExitCode.OUTPUT, ExitCode.UNAVAILABLE})
+
+
 def error_table() -> dict[type[BaseException], ExitCode]:
     """Error root -> exit code. The first entry that an error is an instance of counts."""
     from kernels import errors as kernels
@@ -39,6 +42,7 @@ def error_table() -> dict[type[BaseException], ExitCode]:
         runner.Interrupted: ExitCode.INTERRUPTED,
         runner.PlanError: ExitCode.USAGE,
         runner.WorkerError: ExitCode.PROVIDER,
+        runner.JobFailedError: ExitCode.UNEXPECTED,
         runner.OrphanedInstanceError: ExitCode.STILL_BILLING,
         runner.ProviderError: ExitCode.PROVIDER,
         storage.SameFileError: ExitCode.USAGE,
@@ -62,4 +66,6 @@ def exit_code(error: BaseException) -> ExitCode | None:
         table = error_table()
     except ImportError:  # an installation with parts missing, which then is the error
         return None
-    return next((code for kind, code in table.items() if isinstance(error, kind)), None)
+    code = next((code for kind, code in table.items() if isinstance(error, kind)), None)
+    told = getattr(error, "exit_code", None)  # by a worker, which may say only what a command of its own could
+    return ExitCode(told) if code is not None and told in OF_WORKERS else code

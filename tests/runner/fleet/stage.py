@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runner.bucket import Bucket
 from runner.clock import StopRequest, SystemClock
-from runner.fleet import Candidate, Conductor, Job
+from runner.fleet import Conductor
 from runner.follow import Follower
+from runner.job import Candidate, Job
 from runner.journal import BlackList, Journal
 from runner.lease import Market
 from runner.local import LocalProvider

@@ -1,0 +1,198 @@
+"""`runner attach`, `resume`, `cancel` and `logs`: runs that somebody has begun, here or elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runner.cli.carry import STOPPING, Manner, carry
+from runner.cli.output import one_line, print_json
+
+if TYPE_CHECKING:
+    from runner.bucket import RunBucket
+    from runner.provider import Instance, Provider
+    from runner.runs import RunFacts
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run, or its end: `runner ps` lists them.")]
+Bucket = Annotated[
+    str | None, typer.Option("--bucket", metavar="LOCATION", help="Where the run lies, when it is not known here.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; warnings and errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
+
+
+def attach(*, run: RunName, bucket: Bucket = None, quiet: Quiet = False, json: Json = False) -> None:
+    """Follow a run to its end, fetch its output and see its machine destroyed. Rents nothing.
+
+    Ctrl-C asks whether to cancel the run; without a terminal it only stops following.
+
+    \b
+    Examples:
+      runner attach 20261122-134501-a1b2c3
+      runner attach a1b2c3 --bucket b2://bucket
+    """
+    _carry_on(run, bucket, Manner(quiet=quiet, json=json, rents=False, unattended="detach"))
+
+
+def resume(
+    *,
+    run: RunName,
+    bucket: Bucket = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="USD", help="New limit for all of it, what was spent included.")
+    ] = None,
+    max_price: Annotated[
+        str | None, typer.Option("--max-price", metavar="USD", help="New limit in dollars per hour.")
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", metavar="TIME", help="New end, counted from now: 90m, 12h.")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Go on with a run that was interrupted, lost or cancelled: what is done is not done again.
+
+    \b
+    Examples:
+      runner resume a1b2c3
+      runner resume a1b2c3 --budget 2 --deadline 6h
+    """
+    from runner.cli.times import parse_age
+    from runner.setting_table import setting_of
+    from runner.settings import check_value
+
+    changes: dict[str, object] = {}
+    for name, given, field in (("budget", budget, "budget_usd"), ("max_price", max_price, "max_price_usd_per_h")):
+        setting = setting_of(name)
+        if given is not None and setting is not None:
+            changes[field] = check_value(setting, given, where="option")
+    if deadline is not None:
+        changes["deadline_s"] = time.time() + parse_age(deadline, option="--deadline")
+    _carry_on(run, bucket, Manner(quiet=quiet, json=json), changes=changes)
+
+
+def cancel(*, run: RunName, bucket: Bucket = None, json: Json = False) -> None:
+    """End a run: destroy its machines and prove it, take back their keys. What is done is kept for `runner resume`.
+
+    \b
+    Examples:
+      runner cancel a1b2c3
+    """
+    from runner.access import RunAccess
+    from runner.cli.places import open_buckets, open_market
+    from runner.clock import StopRequest, stop_on_signals
+    from runner.lease import Lease, held
+    from runner.providers import open_provider
+    from runner.runs import read_run
+    from runner.ticket import End
+
+    found = open_buckets(bucket).find(run)
+    facts = read_run(found, now_s=time.time())
+    provider = open_provider(facts.ticket.provider)
+    with stop_on_signals(StopRequest(), say=STOPPING) as stop:
+        if facts.end is None:
+            found.write(found.folder.end, End(state="cancelled", time_s=time.time(), spent_usd=str(facts.spent_usd)))
+        ended = working_for(facts.plan.run, provider)
+        for instance in ended:
+            with held(open_market(provider, stop), Lease(instance=instance, offer=None, created_s=0)):
+                pass
+        RunAccess(found, facts.plan, provider=provider.name).revoke()  # type: ignore[arg-type]
+    if json:
+        print_json({"run": facts.plan.run, "destroyed": [one.id for one in ended]})
+    else:
+        print(f"{facts.plan.run}: cancelled, {len(ended)} machines destroyed")
+
+
+def logs(
+    *,
+    run: RunName,
+    bucket: Bucket = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until the run ends.")] = False,
+) -> None:
+    """Print what a run's workers wrote, from the bucket: also after their machines are gone.
+
+    \b
+    Examples:
+      runner logs a1b2c3
+      runner logs a1b2c3 -f
+    """
+    from runner.cli.places import open_buckets
+    from runner.runs import read_run
+    from runner.ticket import End
+
+    found = open_buckets(bucket).find(run)
+    facts = read_run(found, now_s=time.time())
+    seen: set[str] = set()
+    while True:
+        over = found.read(found.folder.end, End) is not None or found.exists(found.folder.object(found.folder.DONE))
+        _print_new(found, seen)
+        if not follow or over:
+            break
+        time.sleep(1.0)
+    if not seen:
+        _print_from_provider(facts)
+
+
+def working_for(run: str, provider: Provider) -> list[Instance]:
+    """Instances that work for `run`. Raises `ProviderError` when they cannot be listed."""
+    from runner.journal import run_of
+
+    return [one for one in provider.instances() if run_of(one.label) == run and not one.is_terminated]
+
+
+def _carry_on(name: str, named: str | None, manner: Manner, *, changes: dict[str, object] | None = None) -> None:
+    from runner.cli.places import look_first, open_buckets
+    from runner.clock import StopRequest, stop_on_signals
+    from runner.inspection import inspect_source
+    from runner.providers import open_provider
+    from runner.runs import read_run
+    from runner.submission import Submitted
+
+    buckets = open_buckets(named)
+    found = buckets.find(name)
+    facts = read_run(found, now_s=time.time())
+    ticket = facts.ticket
+    if changes is not None:
+        ticket = ticket.model_copy(update=changes)
+        if changes:
+            found.write(found.folder.ticket, ticket)
+        if facts.end is not None and facts.end.state != "finished":
+            found.delete(found.folder.end)
+    provider = open_provider(ticket.provider)
+    look_first({provider.name: provider}, buckets)
+    # An output that is there may be this run's own, written just before its worker was lost.
+    source = inspect_source(facts.plan.spec.model_copy(update={"overwrite": True}))
+    run = Submitted(plan=facts.plan, ticket=ticket, facts=source, bucket=found)
+    with stop_on_signals(StopRequest(), say=STOPPING) as stop:
+        carry(run, provider, stop, manner=manner, adopted=working_for(facts.plan.run, provider))
+
+
+def _print_new(found: RunBucket, seen: set[str]) -> None:
+    """Log objects that were not printed yet, by worker and number."""
+    for name in list(found.names("log/")):
+        if name in seen:
+            continue
+        seen.add(name)
+        data = found.read_bytes(found.folder.object(name)) or b""
+        for line in data.decode("utf-8", errors="replace").splitlines():
+            sys.stdout.write(f"{one_line(line)}\n")
+    sys.stdout.flush()
+
+
+def _print_from_provider(facts: RunFacts) -> None:
+    """What the provider has of a worker that never reached the bucket."""
+    from runner.cli.output import warn
+    from runner.errors import ProviderError
+    from runner.providers import open_provider
+
+    try:
+        provider = open_provider(facts.ticket.provider)
+        for instance in working_for(facts.plan.run, provider):
+            for line in provider.logs(instance.id):
+                sys.stdout.write(f"{one_line(line)}{os.linesep}")
+    except ProviderError as error:
+        warn(f"{facts.ticket.provider} has no log either: {error}")

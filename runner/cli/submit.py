@@ -1,0 +1,118 @@
+"""`runner submit`: rent, process, survive, destroy."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runner.cli.carry import STOPPING, Manner, carry
+from runner.cli.job_options import JobOptions, job_options, make_spec, read_settings
+
+if TYPE_CHECKING:
+    from runner.provider import Provider
+    from runner.settings import Settings
+    from runner.spec import JobSpec
+    from runner.submission import Submitted
+    from storage.uri import LocalUri, ObjectUri
+
+
+@job_options
+def submit(
+    *,
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", path_type=str, help="The video: a path, b2://, s3:// or https://.")
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="OUTPUT", path_type=str, help="The video to write: mp4, mov, mkv or webm.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Show plan, machines and dollars; rent and write nothing.")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once a machine is at work.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; warnings and errors only.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+    options: JobOptions,
+) -> None:
+    """Do INPUT -> CHAIN -> OUTPUT on a rented machine, and destroy the machine.
+
+    What has to be said is what it may cost: --max-price dollars per hour and --budget dollars in all. The work is
+    cut into segments, and nothing that is done is done again when a machine is lost. `--on local` does the same on
+    this machine, without any account.
+
+    \b
+    Examples:
+      runner submit in.mp4 out.mp4 --on local --vf scale=1920:-2
+      runner submit b2://bucket/in.mp4 b2://bucket/out.mp4 --vf cas=0.5 --max-price 0.40 --budget 1
+      runner submit b2://bucket/in.mp4 b2://bucket/out.mp4 --vf cas=0.5 --dry-run
+    """
+    from runner.cli.places import look_first, open_buckets
+    from runner.cli.plan_view import show_plan
+    from runner.clock import StopRequest, stop_on_signals
+    from runner.providers import open_provider
+    from runner.submission import draft
+    from storage.uri import parse
+
+    settings = read_settings(options)
+    spec = make_spec(parse(source), parse(target), options, settings)
+    provider = open_provider(spec.provider)
+    root = run_root(spec, settings)
+    if dry_run:
+        now_s = time.time()
+        show_plan(draft(spec, provider, now_s=now_s, code_version=code_version()).plan, now_s=now_s, json=json)
+        return
+    look_first({provider.name: provider}, open_buckets(str(root)))
+    with stop_on_signals(StopRequest(), say=STOPPING) as stop:
+        run = begin(spec, provider, root, quiet=quiet or json)
+        carry(run, provider, stop, manner=Manner(quiet=quiet, json=json, detaches=detach))
+
+
+def begin(
+    spec: JobSpec, provider: Provider, root: LocalUri | ObjectUri, *, quiet: bool, batch: str | None = None
+) -> Submitted:
+    """A run of `spec` in its folder below `root`, remembered on this machine; nothing is rented yet."""
+    from runner.bucket import Bucket
+    from runner.cli.carry import show_copying
+    from runner.cli.output import warn
+    from runner.cli.progress import progress_display
+    from runner.runs import remember
+    from runner.submission import draft, submit
+
+    made = draft(spec, provider, now_s=time.time(), code_version=code_version())
+    for text in made.plan.warnings:
+        warn(text)
+    with progress_display(quiet=quiet) as display:
+        run = submit(made, provider, Bucket(root), batch=batch, on_progress=show_copying(display, "uploading"))
+    remember(run.plan.run, root)
+    return run
+
+
+def run_root(spec: JobSpec, settings: Settings) -> LocalUri | ObjectUri:
+    """Where the runs' folders lie: as the settings say, else beside the output or input, else on this machine.
+
+    Raises `UsageError` where rented machines could not reach it.
+    """
+    from runner.errors import UsageError
+    from runner.runs import bucket_at, local_root
+    from storage.uri import LocalUri, ObjectUri, parse
+
+    named = settings.get("bucket")
+    if named:
+        root = bucket_at(named)
+    elif spec.provider == "local":
+        return local_root()
+    else:
+        objects = [uri for uri in (parse(spec.output), parse(spec.input)) if isinstance(uri, ObjectUri)]
+        if not objects:
+            raise UsageError("rented machines need a bucket to work in: give --bucket b2://bucket")
+        root = objects[0].with_key("")
+    if isinstance(root, LocalUri) and spec.provider != "local":
+        raise UsageError(f"{root} is on this machine, where no rented one can reach it; give --bucket b2://bucket")
+    return root
+
+
+def code_version() -> str:
+    from importlib.metadata import version
+
+    return version("framehaul")

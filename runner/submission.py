@@ -1,0 +1,186 @@
+"""From a job to a run that can be carried through: what is copied, planned and written before anything is rented."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import storage
+from runner.errors import UsageError
+from runner.inspection import inspect_source, moved
+from runner.planning import Conditions, JobPlan, plan_job, replan
+from runner.records import SourceId
+from runner.source_index import pack_index
+from runner.speeds import worker_abilities
+from runner.ticket import Ticket, new_run
+from storage.place import source_of
+from storage.uri import LocalUri, ObjectUri, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from runner.bucket import Bucket, RunBucket
+    from runner.inspection import SourceFacts
+    from runner.job import Candidate
+    from runner.provider import Offer, Provider
+    from runner.records import WorkPlan
+    from runner.spec import JobSpec
+    from storage.pieces import OnProgress
+    from storage.uri import Uri
+
+DEFAULT_DEADLINE_S: Final = 86_400.0
+INPUTS: Final = "inputs"
+"""Folder of the bucket for copies of local inputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A job that was looked at and planned, and of which nothing has been written."""
+
+    spec: JobSpec
+    """As the user meant it."""
+    facts: SourceFacts
+    plan: JobPlan
+    offers: tuple[Offer, ...]
+    created_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """A run whose plan, index and ticket are in its folder."""
+
+    plan: WorkPlan
+    ticket: Ticket
+    facts: SourceFacts
+    bucket: RunBucket
+
+
+def draft(spec: JobSpec, provider: Provider, *, now_s: float, code_version: str) -> Draft:
+    """Look at the source and at the market. Spends nothing, writes nothing; raises what forbids the job."""
+    facts = inspect_source(spec)
+    spec = spec.model_copy(update={"chain": facts.chain})
+    offers = tuple(provider.offers(spec.requirements, max_price_usd_per_h=spec.max_price_usd_per_h))
+    plan = plan_job(
+        spec,
+        facts,
+        offers,
+        run=new_run(now_s),
+        code_version=code_version,
+        now=conditions(provider, now_s=now_s, started_s=now_s),
+    )
+    return Draft(spec=spec, facts=facts, plan=plan, offers=offers, created_s=now_s)
+
+
+def conditions(provider: Provider, *, now_s: float, started_s: float, spent: Decimal | None = None) -> Conditions:
+    """What a plan depends on, here and now."""
+    now = Conditions(now_s=now_s, started_s=started_s, abilities=worker_abilities(), costs=provider.costs)
+    return now if spent is None else replace(now, spent_usd=spent)
+
+
+def submit(
+    made: Draft, provider: Provider, bucket: Bucket, *, batch: str | None = None, on_progress: OnProgress | None = None
+) -> Submitted:
+    """Bring the input to where machines can read it, plan for that, and write plan, index and ticket."""
+    spec, run = made.spec, made.plan.work.run
+    given, target = parse(spec.input), parse(spec.output)
+    facts, uploaded = made.facts, None
+    if isinstance(given, LocalUri) and provider.costs:
+        uploaded = upload(given, bucket, on_progress=on_progress)
+        facts = moved(facts, _source_id(uploaded))
+    run_bucket = bucket.run(run)
+    output: Uri = target
+    if isinstance(target, LocalUri) and provider.costs:
+        output = run_bucket.folder.object(f"output/{target.name}")
+    spec = spec.model_copy(update={"input": str(uploaded or given), "output": str(output)})
+    work = made.plan.work.model_copy(update={"spec": spec, "source": facts.id})
+    ticket = Ticket(
+        run=run,
+        created_s=made.created_s,
+        deadline_s=made.created_s + (spec.deadline_s or DEFAULT_DEADLINE_S),
+        budget_usd=spec.budget_usd if provider.costs else None,
+        max_price_usd_per_h=spec.max_price_usd_per_h,
+        provider=provider.name,
+        given_input=made.spec.input,
+        given_output=str(absolute(target)),
+        made=str(absolute(output)),
+        host=socket.gethostname(),
+        uploaded=None if uploaded is None else str(uploaded),
+        batch=batch,
+    )
+    run_bucket.write_bytes(run_bucket.folder.index, pack_index(facts.index))
+    run_bucket.write(run_bucket.folder.ticket, ticket)
+    run_bucket.write(run_bucket.folder.plan, work)
+    return Submitted(plan=work, ticket=ticket, facts=facts, bucket=run_bucket)
+
+
+def choose(
+    provider: Provider, work: WorkPlan, ticket: Ticket, facts: SourceFacts, *, now_s: float, spent: Decimal,
+    shunned: frozenset[str], done: frozenset[int],
+) -> Sequence[Candidate]:  # fmt: skip
+    """What can do the rest of a run, best first. Raises `PlanError` where nothing can within its limits."""
+    from runner.job import Candidate
+
+    limits = {
+        "budget_usd": ticket.budget_usd,
+        "max_price_usd_per_h": ticket.max_price_usd_per_h,
+        "deadline_s": ticket.deadline_s - ticket.created_s,
+    }
+    work = work.model_copy(update={"spec": work.spec.model_copy(update=limits)})
+    offers = provider.offers(work.spec.requirements, max_price_usd_per_h=ticket.max_price_usd_per_h)
+    now = conditions(provider, now_s=now_s, started_s=ticket.created_s, spent=spent)
+    plan = replan(work, facts, [one for one in offers if one.machine not in shunned], now=now, done=done)
+    return [
+        Candidate(offer=one.offer, traffic_usd=one.estimate.traffic_high, deadline_s=one.deadline_s)
+        for one in plan.choices
+    ]
+
+
+def upload(given: LocalUri, bucket: Bucket, *, on_progress: OnProgress | None = None) -> ObjectUri:
+    """A copy of a local file where machines can read it; one that an interrupted command has begun goes on.
+
+    Its name follows from the file's path, size and time, so that the same file is sent once.
+    """
+    if not isinstance(bucket.root, ObjectUri):
+        raise UsageError(f"{bucket} is on this machine, where no rented one can read it; give --bucket b2://bucket")
+    facts = given.path.stat()
+    mark = hashlib.sha256(f"{given.path.resolve()}\n{facts.st_size}\n{facts.st_mtime_ns}".encode()).hexdigest()[:16]
+    folder = bucket.root if bucket.root.folder else bucket.root.with_key(f"{bucket.root.key}/")
+    target = folder.child(f"{INPUTS}/{mark}/{given.name}")
+    if storage.exists(target) and storage.stat(target).size_bytes == facts.st_size:
+        return target
+    storage.copy(given, target, overwrite=True, on_progress=on_progress)
+    return target
+
+
+def deliver(ticket: Ticket, *, overwrite: bool, on_progress: OnProgress | None = None) -> bool:
+    """Copy the output to where the user wants it; false where that is a place of another machine."""
+    if not ticket.delivers:
+        return True
+    if isinstance(parse(ticket.given_output), LocalUri) and ticket.host != socket.gethostname():
+        return False
+    storage.copy(ticket.made, ticket.given_output, overwrite=overwrite, on_progress=on_progress)
+    return True
+
+
+def tidy(bucket: RunBucket, ticket: Ticket, *, delivered: bool) -> None:
+    """Delete for good what only the work needed: segments, bootstraps, the copy of the input, a delivered output."""
+    folder = bucket.folder
+    bucket.delete_for_good(folder.object("seg/"))
+    bucket.delete_for_good(folder.boots)
+    if delivered and ticket.delivers:
+        bucket.delete_for_good(folder.object("output/"))
+    if ticket.uploaded is not None:
+        bucket.delete_for_good(parse(ticket.uploaded))
+
+
+def absolute(uri: Uri) -> Uri:
+    """A path that means the same in whatever folder the next command runs."""
+    return LocalUri(uri.path.absolute(), folder=uri.folder) if isinstance(uri, LocalUri) else uri
+
+
+def _source_id(uri: ObjectUri) -> SourceId:
+    info = source_of(uri).info
+    return SourceId(location=str(uri), size_bytes=info.size_bytes, etag=info.etag, version=info.version)
