@@ -8,6 +8,7 @@ import pytest
 
 from tests.runner.vast.clocks import VirtualClock
 from tests.runner.vast.fake import FakeVast
+from tests.runner.vast.official import vastai  # noqa: F401  (a fixture)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
