@@ -29,8 +29,6 @@ def vastai() -> str:
             command = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", f"vastai=={VERSION}"]
             installed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
             if installed.returncode:
-                pytest.skip(
-                    f"no vastai {VERSION}: {sys.executable} -m pip install vastai=={VERSION} does not work here"
-                )
+                pytest.skip(f"no vastai {VERSION}: `pip install vastai=={VERSION}` does not work here")
             done.touch()
     return str(program)
