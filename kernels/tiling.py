@@ -20,6 +20,14 @@ _COPY_BLOCK: Final = (32, 8)
 _COPY_BYTES: Final = 16
 """What a thread moves: the longest load and store there is."""
 
+# cuda/nlmeans.cu: a lane has two columns, and those at either end only serve their neighbours.
+_WARP: Final = 32
+_WARPS: Final = 4
+_WARP_ROWS: Final = 8
+_MOST_PATCH: Final = 7
+"""Radius above which column sums do not fit registers: cuda/nlmeans_wide.cu, with square tiles."""
+_WIDE_TILE: Final = 32
+
 
 def tiled(
     source: str, plane_out: PlaneFormat, arguments: tuple[Argument, ...], defines: dict[str, int] | None = None
@@ -62,4 +70,28 @@ def copy(
         grid=(-(-plane_out.width // (_COPY_BLOCK[0] * count)), -(-plane_out.height // _COPY_BLOCK[1])),
         block=_COPY_BLOCK,
         arguments=tuple(map(np.int32, numbers)),
+    )
+
+
+def patches(
+    plane_out: PlaneFormat, arguments: tuple[Argument, ...], *, patch: int, window: int, down_shift: int
+) -> PlaneLaunch:
+    """The launch of non-local means with these radii, on samples whose differences count `down_shift` bits less.
+
+    `arguments` follow the width and height of the target.
+    """
+    size: tuple[Argument, ...] = (np.int32(plane_out.width), np.int32(plane_out.height))
+    if patch > _MOST_PATCH:
+        macros = {"DOWN_SHIFT": down_shift, "TILE": _WIDE_TILE}
+        name, tile, block = "nlmeans_wide", (_WIDE_TILE, _WIDE_TILE), (_WIDE_TILE // 4, _WIDE_TILE)
+        arguments += (np.int32(patch), np.int32(window))
+    else:
+        macros = {"DOWN_SHIFT": down_shift, "PATCH": patch, "ROWS": _WARP_ROWS, "WARPS": _WARPS, "WINDOW": window}
+        name, block = "nlmeans", (_WARP, _WARPS)
+        tile = (2 * (_WARP - 2 * ((patch + 1) // 2)), _WARPS * _WARP_ROWS)
+    return PlaneLaunch(
+        kernel=Kernel(source=f"{name}.cu", entry=name, defines=tuple(macros.items())),
+        grid=(-(-plane_out.width // tile[0]), -(-plane_out.height // tile[1])),
+        block=block,
+        arguments=(*size, *arguments),
     )

@@ -23,11 +23,13 @@ import numpy as np
 from kernels.jit import njit
 from kernels.operation import Kind, Operation, PlaneFormat, RowsKernel, Tolerance
 from kernels.options import Params, option
+from kernels.tiling import gain_and_peak, patches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kernels.frame import Plane, VideoFormat
+    from kernels.launch import PlaneLaunch
 
 # 14 bytes a pixel with their margins: about 0.8 MiB, within L2. Wide, since a row is a handful of calls per offset;
 # low, since what leaves L1 between two offsets is a row's, not the tile's.
@@ -279,23 +281,9 @@ def _average_tile(
         first = max(top - dy, 0)
         for y in range(first, min(bottom, height - dy)):
             _average_row(
-                y,
-                y == first,
-                tile,
-                width,
-                dy,
-                patch,
-                window,
-                samples,
-                values,
-                weighted,
-                weights,
-                sums,
-                work,
-                weight,
-                scale,
-                limit,
-            )
+                y, y == first, tile, width, dy, patch, window,
+                samples, values, weighted, weights, sums, work, weight, scale, limit,
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,16 +337,17 @@ def _distance_scale(strength: float, patch: int, bits: int) -> tuple[int, float,
     return bits - kept, 1 / (8 * decay), limit
 
 
+def _radii(params: NlmeansParams, plane_in: PlaneFormat) -> tuple[int, int]:
+    """(patch, window) of a plane."""
+    if plane_in.component == 0:
+        return params.p // 2, params.r // 2
+    return (params.pc or params.p) // 2, (params.rc or params.r) // 2
+
+
 def _cpu(
-    params: NlmeansParams,
-    source: VideoFormat,
-    target: VideoFormat,
-    plane_in: PlaneFormat,
-    plane_out: PlaneFormat,
+    params: NlmeansParams, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
 ) -> RowsKernel | None:
-    is_luma = plane_in.component == 0
-    patch = (params.p if is_luma else params.pc or params.p) // 2
-    window = (params.r if is_luma else params.rc or params.r) // 2
+    patch, window = _radii(params, plane_in)
     if window == 0:
         return None
     down_shift, scale, limit = _distance_scale(params.s, patch, plane_in.bits)
@@ -375,6 +364,17 @@ def _cpu(
     )
 
 
+def _cuda(
+    params: NlmeansParams, source: VideoFormat, target: VideoFormat, plane_in: PlaneFormat, plane_out: PlaneFormat
+) -> PlaneLaunch | None:
+    patch, window = _radii(params, plane_in)
+    if window == 0:
+        return None
+    down_shift, scale, limit = _distance_scale(params.s, patch, plane_in.bits)
+    arguments = (*gain_and_peak(plane_in, plane_out), np.float32(8 * scale), np.int32(limit))
+    return patches(plane_out, arguments, patch=patch, window=window, down_shift=down_shift)
+
+
 NLMEANS = Operation(
     name="nlmeans",
     kind=Kind.PLANE,
@@ -382,7 +382,14 @@ NLMEANS = Operation(
     summary="remove noise by averaging samples whose neighbourhoods look alike",
     source="Buades, Coll, Morel: A non-local algorithm for image denoising (CVPR 2005), weighted as FFmpeg's nlmeans",
     tolerance=Tolerance(max_codes=1, reason="float32 sums of up to r * r weights; a rounding tie moves one code"),
-    samples=("nlmeans", "nlmeans=s=6:p=3:r=7", "nlmeans=s=12:p=5:pc=3:r=9:rc=5", "nlmeans=4:1:0:5"),
+    samples=(
+        "nlmeans",
+        "nlmeans=s=6:p=3:r=7",
+        "nlmeans=s=12:p=5:pc=3:r=9:rc=5",
+        "nlmeans=4:1:0:5",
+        "nlmeans=s=9:p=17:r=5",
+    ),
     cpu=_cpu,
+    cuda=_cuda,
     output=lambda _params, source: source,
 )

@@ -107,7 +107,19 @@ struct Launch {
 
 enum Verdict { DONE, WRONG_COUNT, WRONG_TYPE, FAULT, DIVERGED, LEFT };
 
-void wait(int line);
+void wait(int line, bool in_warp);
+void publish(const void *value, size_t bytes, int line); // to the warp; every thread of it takes part
+void fetch(unsigned lane, void *value, size_t bytes);    // what the thread in `lane` published
+unsigned lane();
+
+template <class T> T exchange(T value, unsigned from, bool exists, int line) {
+    publish(&value, sizeof value, line);
+    if (exists) {
+        fetch(from, &value, sizeof value);
+    }
+    return value;
+}
+
 int run(Launch *launch, void (*body)(void *), void *argument, char *shared, size_t shared_bytes);
 
 // The type of a kernel's parameter in the letters of NumPy, such as i4 and f4; a pointer is P and what it points to,
@@ -166,4 +178,13 @@ template <class... A> int call(void (*kernel)(A...), Launch *launch) {
 #define blockIdx shim::block_index
 #define blockDim shim::block_size
 #define gridDim shim::grid_size
-#define __syncthreads() shim::wait(__LINE__)
+
+inline void __syncthreads(int line = __builtin_LINE()) {
+    shim::wait(line, false);
+}
+template <class T> T __shfl_down_sync(unsigned, T value, unsigned by, int line = __builtin_LINE()) {
+    return shim::exchange(value, shim::lane() + by, shim::lane() + by < 32, line);
+}
+template <class T> T __shfl_up_sync(unsigned, T value, unsigned by, int line = __builtin_LINE()) {
+    return shim::exchange(value, shim::lane() - by, shim::lane() >= by, line);
+}

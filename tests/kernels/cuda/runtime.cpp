@@ -20,7 +20,9 @@ constexpr int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
 struct Fiber {
     void *at; // its stack pointer, or its context, while another runs
     unsigned thread;
-    int line; // of the barrier it waits at; 0 when its threads have ended
+    int line;     // of the barrier it waits at; 0 when its threads have ended
+    bool in_warp; // whether it waits for its warp only
+    unsigned parity;
 };
 
 struct Block {
@@ -32,7 +34,11 @@ struct Block {
     size_t started;
 };
 
+constexpr size_t warp = 32, most_threads = 1024;
+
 Block block;
+// What threads published, by the parity of the count: the next exchange cannot overtake a slow reader of this one.
+unsigned char slots[2][most_threads][8];
 std::vector<Fiber *> fibers; // kept from launch to launch
 unsigned seed;
 sigjmp_buf fault;
@@ -91,17 +97,19 @@ void run_threads() {
         Fiber *self = block.current;
         while (block.started < block.order.size()) {
             self->thread = block.order[block.started++];
+            self->parity = 0;
             enter(self->thread);
             block.body(block.argument);
         }
         self->line = 0;
+        self->in_warp = false;
         switch_to(&self->at, block.scheduler);
     }
 }
 
 Fiber *new_fiber() {
     void *stack = mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return new Fiber{prepare((char *)stack, run_threads), 0, 0};
+    return new Fiber{prepare((char *)stack, run_threads), 0, 0, false, 0};
 }
 
 void resume(Fiber *fiber) {
@@ -125,7 +133,56 @@ template <class T> void arrange(std::vector<T> &items, unsigned order) {
     }
 }
 
-int run_block(Launch *launch) {
+// Runs one warp's exchanges until each of its threads waits for the block or has ended.
+Verdict run_warp(Launch *launch, std::vector<Fiber *> lanes) {
+    for (;;) {
+        size_t in_warp = 0;
+        for (Fiber *fiber : lanes) {
+            in_warp += fiber->in_warp;
+        }
+        if (in_warp == 0) {
+            return DONE;
+        }
+        for (Fiber *fiber : lanes) {
+            if (!fiber->in_warp || fiber->line != lanes[0]->line) {
+                launch->line = fiber->line;
+                return fiber->line ? DIVERGED : LEFT;
+            }
+        }
+        arrange(lanes, launch->order);
+        for (Fiber *fiber : lanes) {
+            resume(fiber);
+        }
+    }
+}
+
+// Runs every warp up to the next barrier of the block, or to its end.
+Verdict run_warps(Launch *launch, const std::vector<Fiber *> &waiting) {
+    static std::vector<Fiber *> by_thread;
+    by_thread.resize(waiting.size());
+    bool any = false;
+    for (Fiber *fiber : waiting) {
+        by_thread[fiber->thread] = fiber;
+        any |= fiber->in_warp;
+    }
+    if (!any) {
+        return DONE;
+    }
+    std::vector<size_t> firsts;
+    for (size_t first = 0; first < waiting.size(); first += warp) {
+        firsts.push_back(first);
+    }
+    arrange(firsts, launch->order);
+    for (const size_t first : firsts) {
+        const size_t last = first + warp < waiting.size() ? first + warp : waiting.size();
+        if (const Verdict verdict = run_warp(launch, {by_thread.begin() + first, by_thread.begin() + last})) {
+            return verdict;
+        }
+    }
+    return DONE;
+}
+
+Verdict run_block(Launch *launch) {
     const size_t threads = (size_t)block_size.x * block_size.y * block_size.z;
     block.order.resize(threads);
     for (size_t i = 0; i < threads; i++) {
@@ -149,6 +206,17 @@ int run_block(Launch *launch) {
         if (waiting.size() != threads) {
             return LEFT;
         }
+        if (const Verdict verdict = run_warps(launch, waiting)) {
+            return verdict;
+        }
+        size_t ended = 0;
+        for (Fiber *fiber : waiting) {
+            ended += fiber->line == 0;
+            launch->line = fiber->line ? fiber->line : launch->line;
+        }
+        if (ended) {
+            return ended == threads ? DONE : LEFT;
+        }
         for (Fiber *fiber : waiting) {
             if (fiber->line != launch->line) {
                 return DIVERGED;
@@ -157,16 +225,8 @@ int run_block(Launch *launch) {
         if (launch->order > 1) { // forward and backward stay as they are
             arrange(waiting, launch->order);
         }
-        size_t still = 0;
         for (Fiber *fiber : waiting) {
             resume(fiber);
-            still += fiber->line != 0;
-        }
-        if (still == 0) {
-            break;
-        }
-        if (still != threads) {
-            return LEFT;
         }
     }
     return DONE;
@@ -213,10 +273,27 @@ void blame(Launch *launch) {
 }
 } // namespace
 
-void wait(int line) {
+void wait(int line, bool in_warp) {
     Fiber *self = block.current;
     self->line = line;
+    self->in_warp = in_warp;
     switch_to(&self->at, block.scheduler);
+}
+
+void publish(const void *value, size_t bytes, int line) {
+    Fiber *self = block.current;
+    self->parity ^= 1;
+    memcpy(slots[self->parity][self->thread], value, bytes);
+    wait(line, true);
+}
+
+void fetch(unsigned lane, void *value, size_t bytes) {
+    const Fiber *self = block.current;
+    memcpy(value, slots[self->parity][self->thread / warp * warp + lane], bytes);
+}
+
+unsigned lane() {
+    return block.current->thread % warp;
 }
 
 int run(Launch *launch, void (*body)(void *), void *argument, char *shared, size_t shared_bytes) {
