@@ -21,6 +21,7 @@ from runner.cli.follow import attach, cancel, logs, resume
 from runner.cli.gc import gc
 from runner.cli.interrupt import end_on_signals, ignore_signals
 from runner.cli.ls import ls
+from runner.cli.offers import offers
 from runner.cli.ops import ops
 from runner.cli.plan import plan
 from runner.cli.presign import presign
@@ -45,6 +46,7 @@ app = typer.Typer(
 for command, summary in (
     (run, "Filter a video into another one."),
     (submit, "Do the same on a rented machine."),
+    (offers, "List machines that could be rented."),
     (ps, "List runs on rented machines."),
     (attach, "Follow a run to its end."),
     (logs, "Print what a run's workers wrote."),
