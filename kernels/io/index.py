@@ -9,18 +9,20 @@ its packets say is decoded whole, which is slow and right.
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from kernels.frame import Frame
 from kernels.io.frame_index import FrameIndex
+from kernels.io.skeleton import SkeletonFile, media_ranges
 from kernels.io.software import SoftwareDecoder
 from kernels.io.source import Source, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from av import Packet
 
@@ -45,18 +47,19 @@ class _Shown:
 def read_index(given: InputLike) -> FrameIndex:
     """The frames that `kernels.open` gives for `given`, a path or a seekable binary file object.
 
-    Raises `InputError` for what cannot be opened or read, or has no frame.
+    Of an MP4 only the index is read, of others every packet. Raises `InputError` for what cannot be opened or read,
+    or has no frame.
     """
-    with Source(given) as source:
-        shown = _scan(source)
-        facts = source.time_base, source.start_s
     head = _decoded(given, COMPARED_FRAMES)
+    with _skeleton(given) as file, Source(cast("BinaryIO", file)) as source:
+        shown = _scan(source, file)
+        time_base, start_s = source.time_base, source.start_s
     skipped = None if shown is None else _agreement([packet.pts for packet in shown], [pts for pts, _ in head])
     if shown is None or skipped is None:
         frames = _decoded(given, None)
         return FrameIndex(
-            time_base=facts[0],
-            start_s=facts[1],
+            time_base=time_base,
+            start_s=start_s,
             pts=tuple(pts for pts, _ in frames),
             last_duration=frames[-1][1],
             keyframes=(),
@@ -65,8 +68,8 @@ def read_index(given: InputLike) -> FrameIndex:
     kept = shown[skipped:]
     keyframes = [(number, packet.dts) for number, packet in enumerate(kept) if packet.is_keyframe]
     return FrameIndex(
-        time_base=facts[0],
-        start_s=facts[1],
+        time_base=time_base,
+        start_s=start_s,
         pts=tuple(packet.pts for packet in kept),
         last_duration=kept[-1].duration,
         keyframes=tuple(number for number, _ in keyframes),
@@ -74,10 +77,26 @@ def read_index(given: InputLike) -> FrameIndex:
     )
 
 
-def _scan(source: Source) -> list[_Shown] | None:
+@contextmanager
+def _skeleton(given: InputLike) -> Iterator[SkeletonFile]:
+    """`given` as a file that can be told to leave its media data out."""
+    with ExitStack() as stack:
+        if isinstance(given, str | os.PathLike):
+            name, file = os.fspath(given), cast("BinaryIO", stack.enter_context(Path(given).open("rb")))
+        else:
+            name, file = str(getattr(given, "name", "input")), given
+        yield SkeletonFile(file, media_ranges(file), name)
+
+
+def _scan(source: Source, file: SkeletonFile) -> list[_Shown] | None:
     """The shown packets by presentation time; None when their times cannot be those of frames."""
     found: list[_Shown] = []
     decode_times: list[int] = []
+    keyframes: set[int] | None = None
+    if file.has_media and "mp4" in source.container.format.name:
+        # From here on only the index speaks: parsers that look for keyframes find nothing in zeros.
+        keyframes = {entry.timestamp for entry in source.video.index_entries if entry.is_keyframe}
+        file.hollow = True
     with reading(source.name, "cannot be read to its end"):
         for packet in source.container.demux(source.video):
             if not packet.size:
@@ -88,20 +107,21 @@ def _scan(source: Source) -> list[_Shown] | None:
                 continue
             if packet.pts is None:
                 return None
-            found.append(_shown(packet))
+            is_keyframe = packet.is_keyframe if keyframes is None else packet.dts in keyframes
+            found.append(_shown(packet, is_keyframe=is_keyframe))
     found.sort(key=lambda one: one.pts)
     rising = all(before.pts < after.pts for before, after in pairwise(found))
     forward = all(before <= after for before, after in pairwise(decode_times))
     return found if found and rising and forward else None
 
 
-def _shown(packet: Packet) -> _Shown:
+def _shown(packet: Packet, *, is_keyframe: bool) -> _Shown:
     assert packet.pts is not None
     return _Shown(
         pts=packet.pts,
         dts=packet.pts if packet.dts is None else packet.dts,
         duration=packet.duration or 0,
-        is_keyframe=packet.is_keyframe,
+        is_keyframe=is_keyframe,
     )
 
 

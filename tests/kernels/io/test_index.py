@@ -13,8 +13,9 @@ import kernels
 from kernels.errors import InputError
 from kernels.io.frame_index import FrameIndex
 from kernels.io.index import read_index
+from kernels.io.skeleton import SkeletonFile, media_ranges
 from kernels.io.span import Span
-from tests.kernels.io.clips import X264_B_FRAMES, X264_OPEN_GOP, Clip, Sound, make
+from tests.kernels.io.clips import X264_B_FRAMES, X264_OPEN_GOP, Clip, Sound, make, picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,3 +118,75 @@ def test_what_is_no_index_is_refused(pts: tuple[int, ...], keyframes: tuple[int,
             keyframes=keyframes,
             keyframe_dts=tuple(0 for _ in keyframes),
         )
+
+
+class CountingFile(io.BytesIO):
+    """Remembers how many bytes were asked of it."""
+
+    asked_bytes = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.asked_bytes += len(data)
+        return data
+
+
+@pytest.fixture(scope="module")
+def large_clip() -> bytes:
+    """Some megabytes with B-frames and open groups, its index at the end."""
+    options = {**X264_OPEN_GOP, "preset": "ultrafast", "qp": "0"}
+    del options["crf"]
+    data = make(Clip(options=options, frames=90, size=(640, 480), sounds=(Sound(),)))
+    assert len(data) > 3 << 20
+    assert data.index(b"mdat") < data.index(b"moov")
+    return data
+
+
+def test_of_an_mp4_only_the_index_is_read(large_clip: bytes) -> None:
+    file = CountingFile(large_clip)
+    index = read_index(file)
+    assert list(index.pts) == _decoded(large_clip)
+    with av.open(io.BytesIO(large_clip)) as opened:
+        packets = [p for p in opened.demux(opened.streams.video[0]) if p.size]
+    shown = sorted(packet.pts or 0 for packet in packets)
+    assert index.keyframes == tuple(shown.index(packet.pts or 0) for packet in packets if packet.is_keyframe)
+    assert index.keyframe_dts == tuple(packet.dts for packet in packets if packet.is_keyframe)
+    # The beginning is decoded and compared; the rest is left alone.
+    assert file.asked_bytes < len(large_clip)
+
+
+def test_where_the_media_data_of_an_mp4_lies(large_clip: bytes) -> None:
+    ((start, stop),) = media_ranges(io.BytesIO(large_clip))
+    assert large_clip[start - 4 : start] == b"mdat" or large_clip[start - 12 : start - 8] == b"mdat"
+    assert large_clip[stop + 4 : stop + 8] == b"moov"
+    file = SkeletonFile(io.BytesIO(large_clip), ((start, stop),), "clip")
+    assert file.read(len(large_clip)) == large_clip[:start]
+    file.hollow = True
+    parts = bytearray()
+    file.seek(0)
+    while part := file.read(100_000):
+        parts += part
+    assert bytes(parts) == large_clip[:start] + bytes(stop - start) + large_clip[stop:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x00\x00\x00\x08ftyp", b"\x00\x00\x00\x04mdat", b"RIFF....AVI ", b"\x1a\x45\xdf\xa3 mkv", b"\x00" * 64],
+)
+def test_what_is_no_whole_mp4_is_read_as_it_is(data: bytes) -> None:
+    assert media_ranges(io.BytesIO(data)) == ()
+
+
+def test_fragments_are_read_whole() -> None:
+    target = io.BytesIO()
+    with av.open(target, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}) as out:
+        stream = out.add_stream("libx264", rate=25, options=X264_B_FRAMES)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for n in range(40):
+            frame = picture(n, (64, 48), "yuv420p")
+            frame.pts, frame.time_base = n, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    data = target.getvalue()
+    assert media_ranges(io.BytesIO(data)) == ()
+    assert list(read_index(io.BytesIO(data)).pts) == _decoded(data)
