@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from kernels.errors import UnavailableError
 from kernels.pixel_format import Family
 from kernels.surface import Layout
 
@@ -132,3 +133,11 @@ def plan_device(
     from kernels.device_stages import Builder  # which needs what is defined here
 
     return Builder(plan, source, target, frames).build()
+
+
+def describe_device(plan: Plan) -> dict[str, object]:
+    """`DevicePlan.describe` of `plan` between the device's decoder and encoder, or why it cannot run there."""
+    try:
+        return plan_device(plan, source=codec_layout(plan.source), target=codec_layout(plan.target)).describe()
+    except UnavailableError as error:
+        return {"unavailable": str(error)}

@@ -79,9 +79,9 @@ class Builder:
                 self._surfaces.append(surface_of(stage.target, Layout.STACKED, self._frames))
             outputs[c] = between
         before = len(self._launches)
-        if stage.is_pointwise:
+        if stage.is_pointwise and outputs:
             self._pointwise(stage, outputs)
-        else:
+        elif outputs:
             self._planes(stage, outputs)
         self._stage_of += [number] * (len(self._launches) - before)
         count = stage.target.pixel_format.plane_count

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from runner.cli import complete
-from runner.cli.output import print_json, print_rows
+from runner.cli.output import print_json, print_rows, size_text
 
 
 def plan(
@@ -36,6 +36,8 @@ def plan(
 ) -> None:
     """Show the stages a chain becomes, with the pixel formats and the bytes each reads and writes.
 
+    The last line says what that is on a GPU between its decoder and its encoder; none is needed here.
+
     \b
     Examples:
       runner plan in.mp4 --vf scale=iw*2:-2,cas=0.6
@@ -44,6 +46,7 @@ def plan(
     """
     from kernels.catalogue import CATALOGUE
     from kernels.chain import parse_chain
+    from kernels.device_plan import describe_device
     from kernels.io.encode import EncodeSettings, encoder_pixel_format
     from kernels.io.info import read_format
     from kernels.pixel_format import pixel_format
@@ -58,7 +61,8 @@ def plan(
     if autorotate:
         steps = (*parse_chain(rotation, CATALOGUE), *steps)
     chosen = encoder_pixel_format(encode, plan_chain(format_in, steps).target.pixel_format)
-    described = plan_chain(format_in, steps, pixel_format=chosen).describe()
+    planned = plan_chain(format_in, steps, pixel_format=chosen)
+    described = {**planned.describe(), "cuda": describe_device(planned)}
     if json:
         print_json(described)
     else:
@@ -69,6 +73,18 @@ def _print(described: dict[str, Any]) -> None:
     print(f"in   {described['source']}")
     print_rows((_row(number, stage) for number, stage in enumerate(described["stages"], 1)), indent="  ")
     print(f"out  {described['target']}")
+    print(f"gpu  {_gpu_line(described['cuda'])}")
+
+
+def _gpu_line(figures: dict[str, Any]) -> str:
+    """What the device runs for a frame, in words."""
+    if "unavailable" in figures:
+        return str(figures["unavailable"])
+    launches, nodes = int(figures["launches"]), int(figures["graph_nodes"])
+    counts = f"{launches} launch{'es' * (launches != 1)}, {nodes} graph node{'s' * (nodes != 1)}"
+    moved = f"{figures['bytes_per_pixel']:g} bytes per pixel, {size_text(figures['bytes_per_frame'])}"
+    memory = f"{size_text(figures['work_memory_bytes'])} of memory between stages"
+    return f"{counts} a frame; {moved}; {memory}"
 
 
 def _row(number: int, stage: dict[str, Any]) -> tuple[str, ...]:
