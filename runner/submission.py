@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import storage
 from runner.errors import UsageError
 from runner.inspection import inspect_source, moved
-from runner.planning import Conditions, JobPlan, plan_job, replan
+from runner.planning import Conditions, JobPlan, Limits, plan_job, replan
 from runner.records import SourceId
 from runner.source_index import pack_index
 from runner.speeds import worker_abilities
@@ -123,14 +123,11 @@ def choose(
     """What can do the rest of a run, best first. Raises `PlanError` where nothing can within its limits."""
     from runner.job import Candidate
 
-    limits = {
-        "budget_usd": ticket.budget_usd,
-        "max_price_usd_per_h": ticket.max_price_usd_per_h,
-        "deadline_s": ticket.deadline_s - ticket.created_s,
-    }
-    work = work.model_copy(update={"spec": work.spec.model_copy(update=limits)})
+    limits = Limits(
+        max_price_usd_per_h=ticket.max_price_usd_per_h, budget_usd=ticket.budget_usd, deadline_s=ticket.deadline_s
+    )
     offers = provider.offers(work.spec.requirements, max_price_usd_per_h=ticket.max_price_usd_per_h)
-    now = conditions(provider, now_s=now_s, started_s=ticket.created_s, spent=spent)
+    now = replace(conditions(provider, now_s=now_s, started_s=ticket.created_s, spent=spent), limits=limits)
     plan = replan(work, facts, [one for one in offers if one.machine not in shunned], now=now, done=done)
     return [
         Candidate(offer=one.offer, traffic_usd=one.estimate.traffic_high, deadline_s=one.deadline_s)

@@ -10,7 +10,7 @@ import typer
 from runner.cli.output import one_line, print_json, print_rows, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from runner.provider import Instance
     from runner.runs import RunFacts
@@ -84,11 +84,16 @@ def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _describe(facts: RunFacts, instances: object) -> dict[str, Any]:
+def _describe(facts: RunFacts, instances: Sequence[Instance]) -> dict[str, Any]:
+    from runner.provider import State
+
     progress = facts.news.progress
     state = facts.state
-    assert isinstance(instances, (list, tuple))
-    if facts.end is None and not instances and state not in {"finished", "failed"}:
+    if (
+        facts.end is None
+        and all(one.state is State.STOPPED for one in instances)
+        and state not in {"finished", "failed"}
+    ):
         state = "stopped"
     return {
         "run": facts.plan.run,
