@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from kernels.errors import KernelsError, UnavailableError
-from runner.errors import RunnerError, WorkerError
+from runner.errors import MissingInputError, RunnerError, WorkerError
 from runner.records import Done, WorkPlan
 from runner.source_index import unpack_index
 from runner.worker.boot import KeyAccess, load_boot, write_private
@@ -65,7 +65,7 @@ def work(location: str, notes: Path) -> int:
     except (GiveUpError, UnavailableError) as error:
         log.warning("this machine is given up: %s", error)
         report.say("giving-up", str(error))
-    except KernelsError as error:
+    except (KernelsError, MissingInputError) as error:
         log.exception("the job cannot be done")
         _put_failure(boot, workspace, error)
         report.say("failed", str(error))

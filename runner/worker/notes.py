@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from runner.state import state_folder
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VARIABLE: Final = "FRAMEHAUL_BOOT_URL"
 """Environment variable with the URL (or path) of the boot document."""
@@ -16,4 +14,6 @@ VARIABLE: Final = "FRAMEHAUL_BOOT_URL"
 
 def notes_folder(location: str) -> Path:
     """The folder of a machine that was booted from `location`: the same after a restart."""
+    if "://" not in location:
+        return Path(f"{location}.notes")
     return state_folder() / "worker" / hashlib.sha256(location.encode()).hexdigest()[:16]

@@ -14,6 +14,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,8 +212,7 @@ def _sleep_for_ever(clock: Clock) -> NoReturn:
 
 def _forget(notes: Path) -> None:
     """Keys do not stay on this machine longer than the work."""
-    with contextlib.suppress(OSError):
-        (notes / "boot.json").unlink(missing_ok=True)
+    shutil.rmtree(notes, ignore_errors=True)
 
 
 def _mark_of(seen: Seen) -> object:

@@ -18,6 +18,7 @@ from runner.worker.workspace import (
     SegmentWriter,
     Stored,
     check_source,
+    replaced,
 )
 from storage.errors import MissingError
 from storage.local import LocalOutput
@@ -66,7 +67,10 @@ class KeyWorkspace:
 
     @contextmanager
     def open_input(self, expected: SourceId) -> Iterator[InputLike]:
-        found = source_of(self._input, version=expected.version, credentials=self._input_key)
+        try:
+            found = source_of(self._input, version=expected.version, credentials=self._input_key)
+        except MissingError as error:
+            raise replaced(expected) from error
         check_source(expected, found.info)
         if isinstance(self._input, LocalUri):
             yield self._input.path

@@ -15,6 +15,7 @@ from runner.worker.workspace import (
     OutputWriter,
     SegmentWriter,
     check_source,
+    replaced,
 )
 from storage.errors import MissingError
 from storage.grants import GrantStore
@@ -60,7 +61,10 @@ class UrlWorkspace:
 
     @contextmanager
     def open_input(self, expected: SourceId) -> Iterator[InputLike]:
-        info = self._store.head(self._access.input_url)
+        try:
+            info = self._store.head(self._access.input_url)
+        except MissingError as error:
+            raise replaced(expected) from error
         check_source(expected, info)
         with VideoReader(self._store, self._access.input_url, info=info) as file:
             yield cast("BinaryIO", file)

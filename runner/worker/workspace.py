@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, cast
 
-from runner.errors import WorkerError
+from runner.errors import MissingInputError, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Workspace(Protocol):
     def read_index(self) -> bytes: ...
 
     def open_input(self, expected: SourceId) -> AbstractContextManager[InputLike]:
-        """The input. Raises `WorkerError` when it is not the one that was planned for."""
+        """The input. Raises `MissingInputError` when it is not the one that was planned for."""
         ...
 
     def read_done(self) -> bytes | None: ...
@@ -145,9 +145,13 @@ def _stored(info: ObjectInfo | None, size_bytes: int, sha256: str) -> Stored:
 
 
 def check_source(expected: SourceId, info: ObjectInfo) -> None:
-    """Raises `WorkerError` unless `info` is that of the bytes that were planned for."""
+    """Raises `MissingInputError` unless `info` is that of the bytes that were planned for."""
     if info.size_bytes != expected.size_bytes or (expected.etag and info.etag != expected.etag):
-        raise WorkerError(
-            f"{expected.location} was replaced after the job was planned: it had {expected.size_bytes} bytes and has "
-            f"{info.size_bytes}; submit the job again"
-        )
+        raise replaced(expected)
+
+
+def replaced(expected: SourceId) -> MissingInputError:
+    """No machine can do the job any more."""
+    return MissingInputError(
+        f"{expected.location} was replaced or deleted after the job was planned; submit the job again"
+    )

@@ -153,7 +153,12 @@ def test_mp4_keeps_every_tick(clip: Clip) -> None:
 
 @pytest.mark.parametrize(
     ("codec", "preset", "container"),
-    [("h264", "veryfast", "mp4"), ("hevc", "ultrafast", "mp4"), ("av1", "12", "webm"), ("vp9", "8", "mkv")],
+    [
+        ("h264", "veryfast", "mp4"),
+        ("hevc", "ultrafast", "mp4"),
+        ("av1", "12", "webm"),
+        ("vp9", "8", "mkv"),
+    ],
 )
 def test_every_codec_is_joined(codec: str, preset: str, container: str) -> None:
     clip = CFR if container != "webm" else replace(CFR, sounds=())

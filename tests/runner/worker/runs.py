@@ -63,7 +63,7 @@ def plan_run(
     """Plan `source` into `output` with segments between `cuts`, and write the plan where workers look for it."""
     credentials: Credentials | None = options.pop("credentials", None)
     encode = EncodeSpec(codec=codec, crf=options.pop("crf", None), preset=options.pop("preset", None))
-    container = output.rpartition(".")[2]
+    container = parse(output).suffix.removeprefix(".")
     spec = JobSpec(input=source, output=output, container=container, encode=encode, provider="local", **options)
     facts = inspect_source(spec)
     segments = cut(facts.index, spec, facts.context)
