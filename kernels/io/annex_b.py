@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 START_CODE: Final = b"\0\0\0\1"
-_START_CODES: Final = re.compile(rb"\x00\x00\x00?\x01")
+_START_CODES: Final = re.compile(rb"\x00?\x00\x00\x01")
 _SPS: Final = {"h264": 7, "hevc": 33}
 """nal_unit_type of a sequence parameter set (ITU-T H.264 table 7-1, H.265 table 7-1)."""
 _HVCC_HEADER_BYTES: Final = 22
@@ -69,6 +69,12 @@ def nal_type(codec: str, header: int) -> int:
 def units(data: bytes) -> list[bytes]:
     """The units of an Annex B stream, without start codes."""
     return [unit.rstrip(b"\0") for unit in _START_CODES.split(data) if unit]
+
+
+def unit_starts(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where each unit's start code begins and where the unit itself does."""
+    for found in _START_CODES.finditer(data):
+        yield found.start(), found.end()
 
 
 def obus(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -5,7 +5,6 @@ Arguments: the file, 'host' or 'device', and options for the decoders as JSON (s
 
 from __future__ import annotations
 
-import ctypes
 import json
 import sys
 from fractions import Fraction
@@ -19,33 +18,7 @@ from kernels.io.nvdec import DeviceMemory, HostMemory, NvDecoder
 from kernels.io.software import SoftwareDecoder
 from kernels.io.source import Source
 from kernels.io.span import Span
-
-WIDE = ("P016", "P216", "YUV444_16Bit")
-
-
-class HostCupy:
-    """CuPy on a driver whose device memory is the host's."""
-
-    class Stream:
-        ptr = 0
-        synchronized = 0
-
-        def __enter__(self) -> None:
-            pass
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def synchronize(self) -> None:
-            HostCupy.Stream.synchronized += 1
-
-    @staticmethod
-    def from_dlpack(surface: Any) -> Any:
-        assert surface.__dlpack_device__()[0] == 2, "a surface on the device was asked for"
-        sample = ctypes.c_uint16 if surface.format.name in WIDE else ctypes.c_uint8
-        shape = tuple(surface.shape)
-        pointer = ctypes.cast(surface.GetPtrToPlane(0), ctypes.POINTER(sample))
-        return np.ctypeslib.as_array(pointer, shape)
+from tests.kernels.nv.host_cupy import HostCupy
 
 
 def main(path: str, where: str, given: str) -> dict[str, Any]:

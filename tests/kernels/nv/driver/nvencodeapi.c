@@ -14,7 +14,6 @@
  * NV_NVENCS        its encode engines (1)
  * NV_STREAM        the pictures of HEVC or AV1 in coding order, each an int32 size and its bytes
  * NV_HEADERS       and the headers that NvEncGetSequenceParams gives for them
- * NV_LOSE          a submitted picture, counted from 0, that never comes out (-1)
  *
  * Layouts of the structures: NVENC API 12.1 to 13.0, whose fields used here lie at the same places.
  */
@@ -330,8 +329,6 @@ static int encode(void *session, picture_params *params)
     picture p = {.time = params->time};
     LOG("{\"call\": \"picture\", \"flags\": %u, \"pitch\": %u, \"format\": %u}", params->flags, input.pitch,
         params->format);
-    if (index == number("NV_LOSE", -1))
-        return NEED_MORE_INPUT;
     if (idr) {
         emit_held();
         since_idr = 0;

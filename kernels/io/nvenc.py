@@ -1,0 +1,254 @@
+"""Encoding with NVENC through PyNvVideoCodec, and all that a container needs to know beside its packets."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import av
+import numpy as np
+
+from kernels.color import Range
+from kernels.errors import OutputError, UnavailableError
+from kernels.io.capabilities import chroma_of
+from kernels.io.encode import check_size
+from kernels.io.nvcaps import DEVICE, encoder_problem, first_line, load
+from kernels.io.nvenc_options import nvenc_options
+from kernels.io.signal import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from av import Packet
+    from av.container import OutputContainer
+    from av.video.stream import VideoStream
+
+    from kernels.frame import Frame, VideoFormat
+    from kernels.io.capabilities import EncoderCaps
+    from kernels.io.encode import EncodeSettings
+
+FALLBACK_RATE: Final = Fraction(25)
+"""Told to the encoder when the input has no rate: it only steers rate control, times stay exact."""
+_IDR: Final = 3
+"""NV_ENC_PIC_TYPE of a keyframe that nothing refers across."""
+_RAW_FORMATS: Final = {"h264": "h264", "hevc": "hevc", "av1": "obu"}
+"""libav's demuxers of streams without a container."""
+
+
+class Memory(Protocol):
+    """Where frames are put together as NVENC takes them: one array of luma rows and chroma rows."""
+
+    on_device: bool
+    stream: int | None
+    """CUDA stream that the encoder reads on, as a number; None where it reads host memory."""
+
+    def surface(self, frame: Frame) -> Any:
+        """`frame` as one array, which lasts until the next call."""
+        ...
+
+
+class HostMemory:
+    """Surfaces in NumPy arrays, uploaded by the encoder. Planes may lie anywhere that NumPy can read."""
+
+    on_device = False
+    stream = None
+
+    def __init__(self) -> None:
+        self._block: Any = None
+
+    def surface(self, frame: Frame) -> Any:
+        if self._block is None:
+            self._block = np.empty(surface_shape(frame.format), frame.format.pixel_format.dtype)
+        pack(frame, self._block)
+        return self._block.view(np.uint8)  # PyNvVideoCodec would convert wider samples, losing their upper halves
+
+
+class DeviceMemory:
+    """Surfaces on the GPU, from planes that lie there. `cupy` is the module; anything with its arrays does."""
+
+    on_device = True
+
+    def __init__(self, cupy: Any, stream: Any) -> None:
+        self._cupy = cupy
+        self._stream = stream
+        self._block: Any = None
+        self.stream: int | None = stream.ptr
+
+    @classmethod
+    def on_gpu(cls) -> DeviceMemory:
+        """With a stream that waits for the default one, where frames are handed over."""
+        import cupy
+
+        return cls(cupy, cupy.cuda.Stream(non_blocking=False))
+
+    def surface(self, frame: Frame) -> Any:
+        with self._stream:
+            if self._block is None:
+                self._block = self._cupy.empty(surface_shape(frame.format), frame.format.pixel_format.dtype)
+            pack(frame, self._block)
+        self._stream.synchronize()  # the frame's planes may be written again once this returns
+        return _OnDevice(self._block)
+
+
+class _OnDevice:
+    """What PyNvVideoCodec recognises as an array on the GPU."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def cuda(self) -> Any:
+        return self._array
+
+
+def surface_shape(format_: VideoFormat) -> tuple[int, int]:
+    """(rows, columns) of a surface: luma, then chroma, interleaved but for 4:4:4."""
+    rows = 3 * format_.height if chroma_of(format_.pixel_format) == "444" else format_.height * 3 // 2
+    return rows, format_.width
+
+
+def pack(frame: Frame, block: Any) -> None:
+    """Write the planes of `frame` into `block`; codes deeper than 8 bits go to the top of their 16."""
+    y, u, v = frame.planes
+    height, shift = frame.height, _shift(frame.format)
+    if chroma_of(frame.format.pixel_format) == "444":
+        targets = tuple(block[i * height : (i + 1) * height] for i in range(3))
+    else:
+        targets = block[:height], block[height:, 0::2], block[height:, 1::2]
+    for plane, target in zip((y, u, v), targets, strict=True):
+        target[...] = plane << shift if shift else plane
+
+
+def _shift(format_: VideoFormat) -> int:
+    depth = format_.pixel_format.depth
+    return 16 - depth if depth > 8 else 0
+
+
+class NvEncoder:
+    """Encodes frames of `format_` into a new stream of `container`; timestamps keep the input's time base.
+
+    Packets come with times, and the stream with parameter sets, colours and HDR10 metadata, as from the software
+    encoders. Raises `UnavailableError` when NVENC cannot be opened or fails, `FormatError` for a size it cannot take,
+    `OutputError` when frames go in that never come out.
+    """
+
+    def __init__(
+        self,
+        container: OutputContainer,
+        settings: EncodeSettings,
+        format_: VideoFormat,
+        *,
+        time_base: Fraction,
+        side_data: Mapping[str, bytes],
+        caps: EncoderCaps,
+        memory: Memory,
+    ) -> None:
+        check_size(settings, format_)
+        self.warnings: tuple[str, ...] = ()
+        self.options = nvenc_options(settings, format_, caps, fallback_rate=FALLBACK_RATE)
+        self._format = format_
+        self._time_base = time_base
+        self._memory = memory
+        self._signal = Signal(settings.codec, format_, side_data)
+        self._times: dict[int, tuple[int, int]] = {}
+        self._order = _DecodeTimes(self.options.reorder_frames)
+        self._count = 0
+        self._encoder = self._open()
+        self.stream = self._add_stream(container)
+
+    def _open(self) -> Any:
+        arguments: dict[str, Any] = {**self.options.arguments(), "gpu_id": DEVICE}
+        if self._memory.stream is not None:
+            arguments["cudastream"] = self._memory.stream
+        try:
+            return load().CreateEncoder(
+                self._format.width,
+                self._format.height,
+                self.options.surface,
+                not self._memory.on_device,
+                **arguments,
+            )
+        except UnavailableError:
+            raise
+        except Exception as error:  # PyNvVideoCodec's own two classes and RuntimeError have no common root
+            raise UnavailableError(encoder_problem(error)) from error
+
+    def _add_stream(self, container: OutputContainer) -> VideoStream:
+        """A stream without an encoder of libav's: its headers are known before the first packet."""
+        codec, format_ = self.options.codec, self._format
+        headers = self._signal.write(bytes(self._encoder.GetSequenceParams()), is_keyframe=False)
+        with av.open(io.BytesIO(headers), format=_RAW_FORMATS[codec]) as template:
+            stream = container.add_stream_from_template(template.streams.video[0], opaque=True)
+        context, pixel, color = stream.codec_context, format_.pixel_format, format_.color
+        stream.time_base = self._time_base
+        context.extradata = headers
+        context.width, context.height = format_.width, format_.height
+        context.pix_fmt = pixel.name if pixel.depth == 8 else f"{pixel.name}le"
+        context.sample_aspect_ratio = format_.sample_aspect_ratio
+        context.colorspace = int(color.matrix)
+        context.color_trc = int(color.transfer)
+        context.color_primaries = int(color.primaries)
+        context.color_range = int(color.range or Range.LIMITED)
+        if codec == "hevc" and container.format.name in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # Apple's players refuse hev1
+        return stream
+
+    def encode(self, frame: Frame) -> Iterator[Packet]:
+        self._times[self._count] = (frame.pts, frame.duration)
+        self._order.submit(frame.pts, frame.duration or self._usual_duration())
+        self._count += 1
+        surface = self._memory.surface(frame)
+        return self._packets(lambda: self._encoder.Encode(surface))
+
+    def flush(self) -> Iterator[Packet]:
+        yield from self._packets(self._encoder.EndEncode)
+        if self._times:
+            raise OutputError(f"NVENC never gave back {len(self._times)} of {self._count} frames; use --backend cpu")
+
+    def _usual_duration(self) -> int:
+        """Ticks of a frame, as far as the rate tells."""
+        return max(1, round(1 / (self._format.frame_rate or FALLBACK_RATE) / self._time_base))
+
+    def _packets(self, work: Any) -> Iterator[Packet]:
+        try:
+            outputs = work()
+        except Exception as error:  # as in _open
+            raise UnavailableError(f"NVENC fails: {first_line(error)}; use --backend cpu") from error
+        return map(self._packet, outputs)
+
+    def _packet(self, output: Mapping[str, Any]) -> Packet:
+        pts, duration = self._times.pop(output["timestamp"])
+        is_keyframe = output["picture_type"] == _IDR
+        packet = av.Packet(self._signal.write(output["data"], is_keyframe=is_keyframe))
+        packet.pts, packet.dts, packet.duration = pts, self._order.take(pts), duration
+        packet.time_base = self._time_base
+        packet.is_keyframe = is_keyframe
+        return packet
+
+
+class _DecodeTimes:
+    """Decode times for packets out of order: those of the frames themselves, some places late.
+
+    Packet k is decoded at the time of frame k - reorder; the first ones as if frames of the first one's length
+    had come before it. Holds for any spacing of frames.
+    """
+
+    def __init__(self, reorder_frames: int) -> None:
+        self._reorder = reorder_frames
+        self._waiting: deque[int] = deque()
+        self._taken = 0
+
+    def submit(self, pts: int, duration: int) -> None:
+        """The next frame in order of time."""
+        if not self._taken and not self._waiting:
+            self._waiting.extend(pts - i * duration for i in range(self._reorder, 0, -1))
+        self._waiting.append(pts)
+
+    def take(self, pts: int) -> int:
+        """Decode time of the next packet. Raises `OutputError` when that lies after its `pts`."""
+        dts = self._waiting.popleft()
+        self._taken += 1
+        if dts > pts:
+            raise OutputError(f"NVENC reorders frames by more than {self._reorder} places; use --backend cpu")
+        return dts

@@ -1,0 +1,56 @@
+"""Encodes the video of a file with NVENC into another file, and says in one line of JSON how it went.
+
+Arguments: input, output, 'host' or 'device', and encoder settings as JSON (codec, crf, preset, pixel_format).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from kernels.errors import KernelsError
+from kernels.frame import Frame
+from kernels.io.encode import EncodeSettings
+from kernels.io.mux import Muxer, Reserve
+from kernels.io.nvcaps import encoder_caps
+from kernels.io.nvenc import DeviceMemory, HostMemory, NvEncoder
+from kernels.io.software import SoftwareDecoder
+from kernels.io.source import Source
+from tests.kernels.nv.host_cupy import HostCupy
+
+
+def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
+    settings = EncodeSettings(**json.loads(given))
+    memory: Any = DeviceMemory(HostCupy, HostCupy.Stream()) if where == "device" else HostMemory()
+    with Source(path) as source, Path(target).open("w+b") as sink:
+        frames = [event for event in SoftwareDecoder(source) if isinstance(event, Frame)]
+        muxer = Muxer(sink, Path(target).suffix[1:], reserve=Reserve(), origin_s=source.start_s)
+        first = frames[0]
+        try:
+            encoder = NvEncoder(
+                muxer.container,
+                settings,
+                first.format,
+                time_base=first.time_base,
+                side_data=first.side_data,
+                caps=encoder_caps(settings.codec),
+                memory=memory,
+            )
+            muxer.set_video(encoder.stream, first.format.sample_aspect_ratio)
+            muxer.start()
+            for frame in frames:
+                for packet in encoder.encode(frame):
+                    muxer.write_video(packet)
+            for packet in encoder.flush():
+                muxer.write_video(packet)
+            muxer.finish()
+        except KernelsError as error:
+            muxer.abandon()
+            return {"error": f"{type(error).__name__}: {error}"}
+    return {"frames": len(frames), "synchronized": HostCupy.Stream.synchronized}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(*sys.argv[1:])) + "\n")
