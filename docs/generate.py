@@ -1,6 +1,7 @@
 """Write the pages that follow from the code; with --check, only say whether they are up to date.
 
-docs/operations/ comes from the catalogue, docs/containers.md from the tables of containers and encoders.
+docs/operations/ comes from the catalogue, docs/containers.md from the tables of containers and encoders,
+docs/settings.md from the list of settings.
 
 Run by `just docs` and `just check`. Exit code 0 when every page is as the catalogue says, 1 otherwise.
 """
@@ -16,6 +17,8 @@ from kernels.catalogue import CATALOGUE
 from kernels.io.containers import AUDIO_CODECS, CONTAINERS, SUBTITLE_CODECS
 from kernels.io.encode import ENCODERS
 from kernels.options import OptionSpec, options_of
+from runner.setting_table import SECRETS, SETTINGS, Setting
+from runner.settings import allowed, preset_names, preset_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +34,39 @@ OPENING: Final = (
     "The ending of OUTPUT chooses the container. A stream that it cannot carry is refused before the first frame,\n"
     "with the option that solves it; nothing is dropped silently."
 )
+PRESETS_NOTE: Final = (
+    "A preset fills in what nobody said; it never replaces a value of yours, so it raises no limit that you set.\n"
+    "One of your own is a table `[presets.NAME]` in any of the files, with settings in it."
+)
+SECRETS_NOTE: Final = (
+    "Read from the environment, `.env` or files of their own (see [Storage](storage.md)), never from files of\n"
+    "settings, and never shown: `runner config show` says whether they are set."
+)
+SETTINGS_OPENING: Final = """\
+What a job on a rented machine costs, needs and does where its command line does not say. The first place that says
+something wins:
+
+1. the option on the command line
+2. the variable in the environment; then the same variable in `.env` of the folder the command runs in
+3. `framehaul.toml` in that folder, or above it in the same repository
+4. `$XDG_CONFIG_HOME/framehaul/config.toml`, else `~/.config/framehaul/config.toml`
+5. TOML or JSON behind `remote_url`: https only, 256 KiB at most, read anew each time, and a failure where it cannot be
+6. the machine preset
+7. the default
+
+`runner config show --origin` prints what holds here and why. A file with an unknown name or a value that cannot be is
+refused with its place. From `.env` only this program's variables are taken; where a key is sent to (`VAST_URL`,
+`B2_ENDPOINT`, `B2_REGION`, `AWS_...`) only if the key stands there too. A file of another user is refused.
+
+    # framehaul.toml
+    max_price = 0.40
+    budget = 1.50
+    machine_preset = "mine"
+    exclude_country = ["CN", "RU"]
+
+    [presets.mine]
+    gpu = ["RTX 4090", "RTX 5090"]
+    min_cpu_cores = 16"""
 
 
 def page(operation: Operation) -> str:
@@ -80,6 +116,36 @@ def containers() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def settings() -> str:
+    """The page of every setting."""
+    head = ("setting", "option", "variable", "takes", "default", "meaning")
+    presets = preset_names()
+    values = {name: preset_values(name) for name in presets}
+    in_presets = [one.name for one in SETTINGS if any(one.name in table for table in values.values())]
+    rows = ((f"`{name}`", *(f"{values[preset].get(name, '')}" for preset in presets)) for name in in_presets)
+    parts = (
+        NOTE,
+        "# Settings",
+        SETTINGS_OPENING,
+        "## Every setting",
+        _table(head, map(_setting_row, SETTINGS)),
+        "## Machine presets",
+        PRESETS_NOTE,
+        _table(("", *(f"`{name}`" for name in presets)), rows),
+        "## Secrets",
+        SECRETS_NOTE,
+        _table(("variable", "what it is for"), ((f"`{one.variable}`", one.summary) for one in SECRETS)),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _setting_row(setting: Setting) -> tuple[str, ...]:
+    flag = f"`{setting.flag}`" if setting.flag else "none"
+    default = "" if setting.default is None else f"`{setting.default}`"
+    cells = (f"`{setting.name}`", flag, f"`{setting.variable}`", allowed(setting), default, setting.summary)
+    return tuple(map(_cell, cells))
+
+
 def _container_rows(rows: Iterable[Container]) -> Iterable[tuple[str, ...]]:
     rows = tuple(rows)
     yield ("video", *(_words(row.video) for row in rows))
@@ -115,7 +181,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def pages() -> dict[str, str]:
     """Path under docs/ -> text, for every generated page."""
     operations = {f"operations/{name}.md": page(operation) for name, operation in CATALOGUE.items()}
-    return {"containers.md": containers(), "operations/index.md": index()} | operations
+    return {"containers.md": containers(), "settings.md": settings(), "operations/index.md": index()} | operations
 
 
 def _facts(operation: Operation) -> str:
@@ -151,7 +217,7 @@ def main() -> int:
     wanted = pages()
     present = {
         str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8")
-        for path in (FOLDER / "containers.md", *FOLDER.glob("operations/*.md"))
+        for path in (FOLDER / "containers.md", FOLDER / "settings.md", *FOLDER.glob("operations/*.md"))
         if path.exists()
     }
     stale = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))

@@ -92,6 +92,11 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")))
 
 
+def preset_values(name: str) -> Mapping[str, Any]:
+    """What a shipped preset says, checked."""
+    return _shipped(name)
+
+
 def secrets_set(environment: Mapping[str, str]) -> dict[str, bool]:
     """Which secret variables are set; never what they hold."""
     return {secret.variable: bool(environment.get(secret.variable)) for secret in SECRETS}
@@ -196,7 +201,7 @@ def _shipped(name: str) -> Mapping[str, Any]:
 
 def _from_remote(url: str, environment: Mapping[str, str]) -> _Layer:
     """Settings behind `url`. Raises `UsageError`: whoever asked for them does not mean to go on without."""
-    shown = _shown(url)
+    shown = shown_url(url)
     text = _fetch(url, shown, environment)
     try:
         table = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
@@ -230,7 +235,7 @@ def _fetch(url: str, shown: str, environment: Mapping[str, str]) -> str:
     return data.decode("utf-8", errors="replace")
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """`url` without what may be secret in it. Raises `UsageError` for anything but https."""
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:

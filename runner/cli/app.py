@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runner.cli.compare import compare
+from runner.cli.config import config
 from runner.cli.cp import cp
 from runner.cli.demo import demo
 from runner.cli.doctor import doctor
@@ -67,6 +68,7 @@ for command, summary in (
     (gc, "Find what is stored and of no use."),
 ):
     app.command(short_help=summary)(command)
+app.add_typer(config, name="config")
 app.command(hidden=True)(worker)
 
 
