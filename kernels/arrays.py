@@ -1,8 +1,13 @@
-"""Operations on arrays and frames in memory: `kernels.apply` and one function per operation."""
+"""Operations on arrays and frames in memory: `kernels.apply` and one function per operation.
+
+What lies on the device is worked on there, and comes back there.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import threading
+from collections import OrderedDict
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,7 +16,7 @@ from kernels.backends.cpu import CpuExecutor
 from kernels.catalogue import CATALOGUE
 from kernels.chain import Step, format_chain, parse_chain, read_params
 from kernels.color import Color
-from kernels.errors import FormatError, nearest
+from kernels.errors import FormatError, UnavailableError, nearest
 from kernels.frame import Frame, VideoFormat
 from kernels.pixel_format import Family, pixel_format
 from kernels.plan import plan_chain
@@ -19,13 +24,19 @@ from kernels.plan import plan_chain
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kernels.backends.device import DeviceExecutor
     from kernels.frame import Plane
+    from kernels.launch import FrameEngine
 
-    Picture = Frame | Plane | Sequence[Plane]
-    """A frame; a (height, width) plane; a (height, width, 3) R'G'B' array; or the planes of a pixel format."""
+    Picture = Any
+    """A frame; a (height, width) plane; a (height, width, 3) R'G'B' array; or the planes of a pixel format. Arrays are
+    NumPy's, CuPy's, or of whoever else speaks DLPack or has `__cuda_array_interface__`."""
 
 CACHED_PLANS: Final = 16
 """Bound plans kept for the next call with the same format and chain."""
+CACHED_DEVICE_PLANS: Final = 4
+"""And on the device, where each keeps memory."""
+_DLPACK_HOST: Final = (1, 3)  # kDLCPU and kDLCUDAHost of dlpack.h
 
 
 def apply(
@@ -35,19 +46,25 @@ def apply(
     pixel_format: str | None = None,
     color: Color | None = None,
     threads: int | None = None,
+    engine: FrameEngine | None = None,
 ) -> Any:
     """`picture` through `chain`, in the form it was given.
 
-    Arrays are uint8 or uint16. A (height, width) array is a gray picture and a (height, width, 3) one R'G'B',
-    full range, 8 or 16 bits deep; a sequence of planes needs `pixel_format` (FFmpeg's name, such as
+    Arrays are uint8 or uint16, in NumPy's memory or on a GPU (CuPy's, or anything that speaks DLPack: what comes back
+    is then NumPy's or CuPy's, which speak it too). A (height, width) array is a gray picture and a (height, width, 3)
+    one R'G'B', full range, 8 or 16 bits deep; a sequence of planes needs `pixel_format` (FFmpeg's name, such as
     'yuv420p10'). `color` tags what arrays cannot tell; without it the rule of `Color.resolved` holds.
-    Returns a `Frame` for a frame, else an array or a tuple of planes. Raises `ChainError` or `FormatError`.
+
+    `threads` are those of the CPU. Results on a GPU are ordered on the caller's current CUDA stream; `engine` is where
+    they are made, the first GPU unless given. Returns a `Frame` for a frame, else an array or a tuple of planes.
+    Raises `ChainError`, `FormatError`, or `UnavailableError` for what no GPU here can do.
     """
     steps = parse_chain(chain, CATALOGUE) if isinstance(chain, str) else tuple(chain)
+    picture, engine = _adopted(picture, engine)
+    run = partial(_run, steps=steps, threads=threads) if engine is None else partial(_run_on, engine, steps=steps)
     if isinstance(picture, Frame):
-        return _run(picture, steps, threads)
-    frame = _as_frame(picture, pixel_format, color or Color())
-    return _like(picture, _run(frame, steps, threads))
+        return run(picture)
+    return _like(picture, run(_as_frame(picture, pixel_format, color or Color())))
 
 
 def function_of(name: str) -> Callable[..., Any]:
@@ -65,17 +82,58 @@ def function_of(name: str) -> Callable[..., Any]:
         pixel_format: str | None = None,
         color: Color | None = None,
         threads: int | None = None,
+        engine: FrameEngine | None = None,
         **options: Any,
     ) -> Any:
         step = Step(operation=operation, params=read_params(operation, options))
-        return apply((step,), picture, pixel_format=pixel_format, color=color, threads=threads)
+        return apply((step,), picture, pixel_format=pixel_format, color=color, threads=threads, engine=engine)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"{operation.summary.capitalize()}.\n\nOptions: see `runner ops {name}`; pictures: `kernels.apply`."
     return call
 
 
-def _run(frame: Frame, steps: Sequence[Step], threads: int | None) -> Frame:
+def _adopted(picture: Picture, engine: FrameEngine | None) -> tuple[Picture, FrameEngine | None]:
+    """`picture` in arrays of NumPy, or of the engine it lies on; and that engine."""
+    if isinstance(picture, Frame):
+        planes, found = _adopted(picture.planes, engine)
+        return (picture if planes is picture.planes else picture.replace(planes=planes)), found
+    if isinstance(picture, (tuple, list)):
+        pairs = [_adopted_array(plane, engine) for plane in picture]
+        engines = {id(found): found for _, found in pairs}
+        if len(engines) > 1:
+            raise FormatError("some planes lie on the device and some do not: bring them together")
+        if all(array is plane for (array, _), plane in zip(pairs, picture, strict=True)):
+            return picture, pairs[0][1] if pairs else None
+        return tuple(array for array, _ in pairs), pairs[0][1]
+    return _adopted_array(picture, engine)
+
+
+def _adopted_array(array: Any, engine: FrameEngine | None) -> tuple[Any, FrameEngine | None]:
+    adopted = None if engine is None else engine.adopt(array)
+    if adopted is not None:
+        return adopted, engine
+    if isinstance(array, np.ndarray):
+        return array, None
+    device = getattr(array, "__dlpack_device__", None)
+    if device is not None and device()[0] in _DLPACK_HOST:
+        return np.from_dlpack(array), None
+    if device is None and not hasattr(array, "__cuda_array_interface__"):
+        return array, None  # no picture, which is said with the others of its kind
+    found = _gpu()
+    return found.adopt(array), found
+
+
+def _gpu() -> FrameEngine:
+    """The first GPU. Raises `UnavailableError`."""
+    try:
+        from kernels.backends.cuda import engine
+    except ImportError:
+        raise UnavailableError("arrays on a GPU need CuPy: pip install 'framehaul[cuda12]' or [cuda13]") from None
+    return engine()
+
+
+def _run(frame: Frame, *, steps: Sequence[Step], threads: int | None) -> Frame:
     return _executor(frame.format, format_chain(steps), threads).run(frame)
 
 
@@ -84,17 +142,44 @@ def _executor(source: VideoFormat, chain: str, threads: int | None) -> CpuExecut
     return CpuExecutor(plan_chain(source, parse_chain(chain, CATALOGUE)), threads=threads)
 
 
-def _as_frame(picture: Plane | Sequence[Plane], name: str | None, color: Color) -> Frame:
+def _run_on(engine: FrameEngine, frame: Frame, *, steps: Sequence[Step]) -> Frame:
+    return _device_executor(engine, frame.format, format_chain(steps)).run(frame)
+
+
+_on_device: OrderedDict[tuple[int, VideoFormat, str], DeviceExecutor] = OrderedDict()
+_on_device_lock = threading.Lock()
+
+
+def _device_executor(engine: FrameEngine, source: VideoFormat, chain: str) -> DeviceExecutor:
+    """The bound plan, from the few that are kept; the one longest unused is ended."""
+    from kernels.backends.device import DeviceExecutor
+
+    key = (id(engine), source, chain)
+    with _on_device_lock:
+        if key not in _on_device:
+            plan = plan_chain(source, parse_chain(chain, CATALOGUE))
+            _on_device[key] = DeviceExecutor(plan, engine, ring=None)
+        _on_device.move_to_end(key)
+        if len(_on_device) > CACHED_DEVICE_PLANS:
+            _on_device.popitem(last=False)[1].close()
+        return _on_device[key]
+
+
+def _is_array(picture: Picture) -> bool:
+    return hasattr(picture, "ndim") and hasattr(picture, "dtype")
+
+
+def _as_frame(picture: Picture, name: str | None, color: Color) -> Frame:
     """The frame that arrays stand for."""
     planes: tuple[Any, ...]
-    planes, default = _planes_of(picture) if isinstance(picture, np.ndarray) else (tuple(picture), None)
+    planes, default = _planes_of(picture) if _is_array(picture) else (tuple(picture), None)
     if not planes or any(getattr(plane, "ndim", 0) != 2 for plane in planes):
         raise FormatError("a picture is a Frame, an array, or a sequence of (height, width) arrays, one for each plane")
     chosen = name or default
     if chosen is None:
         raise FormatError(f"{len(planes)} planes say nothing of their format: pass pixel_format='yuv420p' or the like")
     layout = pixel_format(chosen)
-    if isinstance(picture, np.ndarray) and len(planes) == 3 and layout.family is not Family.GBR:
+    if _is_array(picture) and len(planes) == 3 and layout.family is not Family.GBR:
         raise FormatError(f"a (height, width, 3) array is R'G'B', not {chosen}; pass the planes one by one")
     height, width = planes[0].shape
     format_ = VideoFormat(width=width, height=height, pixel_format=layout, color=color)
@@ -109,16 +194,16 @@ def _planes_of(array: Plane) -> tuple[tuple[Plane, ...], str]:
     if array.ndim == 2:
         return (array,), f"gray{depth}"
     if array.ndim == 3 and array.shape[2] == 3:
-        red, green, blue = (np.ascontiguousarray(array[:, :, c]) for c in range(3))
+        red, green, blue = (array[:, :, c].copy() for c in range(3))
         return (green, blue, red), f"gbrp{depth}"
     raise FormatError(f"pictures are (height, width) or (height, width, 3) arrays, not {array.shape}")
 
 
-def _like(given: Plane | Sequence[Plane], frame: Frame) -> Any:
+def _like(given: Picture, frame: Frame) -> Any:
     """The planes of `frame` in the form of `given`."""
     if len(frame.planes) == 1:
         return frame.planes[0]
-    if isinstance(given, np.ndarray) and frame.format.pixel_format.family is Family.GBR:
+    if _is_array(given) and frame.format.pixel_format.family is Family.GBR:
         green, blue, red = frame.planes
-        return np.stack([red, green, blue], axis=-1)
+        return np.stack([red, green, blue], axis=-1)  # CuPy's, for arrays of CuPy
     return frame.planes

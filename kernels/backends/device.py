@@ -6,6 +6,7 @@ launches of a frame are one graph. Everything here but the engine runs without a
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import replace
 from itertools import islice
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 RING: Final = 8
 """Outgoing frames on the device at most: what waits for an encoder, and what is on its way there."""
 MIN_RING: Final = 2
+UNBOUNDED: Final = 1 << 30
 SOURCE_SLOTS: Final = 3
 """Incoming frames in flight: one uploaded, one computed, one that its upload waits for."""
 BATCH_PIXELS: Final = 2 << 20
@@ -52,7 +54,8 @@ class DeviceExecutor:
     `source` says how frames that lie on the device lie there; frames in host memory are uploaded whatever it says.
     `target` is how outgoing frames are to lie on the device; None gives them back in host memory, or on the device
     when `source` is None too and they came from there. `batch` frames from the host share launches in `stream`
-    (None: as many as fill a GPU); at most `ring` outgoing batches exist, held by others or under way.
+    (None: as many as fill a GPU); at most `ring` outgoing batches exist, held by others or under way (None: as many as
+    others hold).
 
     A frame on the device is ready for what the calling thread queues on its current CUDA stream, and whoever reads it
     on another stream must be done before letting go of it. Raises `UnavailableError` for an operation without CUDA
@@ -67,7 +70,7 @@ class DeviceExecutor:
         source: Layout | None = None,
         target: Layout | None = None,
         batch: int | None = 1,
-        ring: int = RING,
+        ring: int | None = RING,
     ) -> None:
         self.plan = plan
         self._engine = engine
@@ -76,7 +79,9 @@ class DeviceExecutor:
         self._read: deque[tuple[Any, tuple[Frame, ...]]] = deque()
         self.batch = batch or batch_of(plan)
         self._expected = self._plan_for(Layout.STACKED if source is None else source)
-        self.ring = self._fit(ring)
+        self.ring = self._fit(MIN_RING if ring is None else ring)
+        self._held = UNBOUNDED if ring is None else self.ring
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -188,7 +193,7 @@ class DeviceExecutor:
     def _bound(self, source: Layout, *, to_host: bool) -> _Bound:
         key = (source, to_host)
         if key not in self._programs:
-            self._programs[key] = _Bound(self._plan_for(source), self._engine, self.ring, to_host=to_host)
+            self._programs[key] = _Bound(self._plan_for(source), self._engine, self._held, to_host=to_host)
         return self._programs[key]
 
     def _fit(self, ring: int) -> int:
