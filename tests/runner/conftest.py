@@ -1,11 +1,18 @@
-"""The last word about the damaged clips: how many there were, and what became of them."""
+"""Ctrl-C for the processes that tests start, and the last word about the damaged clips: how many, and what became."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import signal
+import threading
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_reaches_what_tests_start() -> None:
+    """A shell that runs the tests in the background has them ignore Ctrl-C, and so would all that they start."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
