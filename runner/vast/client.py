@@ -50,6 +50,7 @@ class Connection:
         sleep: Callable[[float], object] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        logging.getLogger("urllib3").setLevel(logging.WARNING)  # at DEBUG it prints URLs, signatures of logs included
         self.url = (url or find_url()).rstrip("/")
         self.key = key
         self.pace = Pace(clock=clock, sleep=sleep)

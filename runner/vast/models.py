@@ -8,7 +8,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AliasChoices, Field, model_validator
 
-from runner.vast.wire import Described, Wire
+from runner.vast.wire import Count, Described, Fact, Flag, Number, Price, Usd, Wire, Words
 
 DATACENTER: Final = 1
 """`hosting_type` of a data centre."""
@@ -18,8 +18,6 @@ _ENDED: Final = frozenset({"exited", "stopped", "error", "frozen"})
 _LOST: Final = frozenset({"offline", "unknown"})
 
 Id = Annotated[int, Field(gt=0, strict=True)]
-Usd = Annotated[Decimal, Field(allow_inf_nan=False)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Offer(Described):
@@ -27,7 +25,7 @@ class Offer(Described):
 
     offer_id: Id = Field(validation_alias=AliasChoices("ask_contract_id", "id"), serialization_alias="ask_contract_id")
     machine_id: Id
-    host_id: int | None = None
+    host_id: Count = None
     gpu_name: str = Field(min_length=1)
     """With spaces: `RTX 4090`."""
     gpu_count: int = Field(alias="num_gpus", ge=1)
@@ -35,38 +33,38 @@ class Offer(Described):
     """Of one GPU."""
     usd_per_h: Usd = Field(alias="dph_total", ge=0)
     """GPU and the disk that was searched for, without traffic."""
-    gpu_usd_per_h: Usd | None = Field(None, alias="dph_base")
-    min_bid_usd_per_h: Usd | None = Field(None, alias="min_bid")
+    gpu_usd_per_h: Price = Field(None, alias="dph_base")
+    min_bid_usd_per_h: Price = Field(None, alias="min_bid")
     """What has to be bid for the GPUs alone; the disk comes on top."""
-    storage_usd_per_h: Usd | None = Field(None, alias="storage_total_cost")
-    storage_usd_per_gb_month: Usd | None = Field(None, alias="storage_cost")
+    storage_usd_per_h: Price = Field(None, alias="storage_total_cost")
+    storage_usd_per_gb_month: Usd = Field(alias="storage_cost", ge=0)
     """A month has `MONTH_H` hours."""
-    down_usd_per_gb: Usd = Field(Decimal(0), alias="inet_down_cost")
-    up_usd_per_gb: Usd = Field(Decimal(0), alias="inet_up_cost")
-    reliability: Number | None = Field(
+    down_usd_per_gb: Usd = Field(alias="inet_down_cost", ge=0)
+    up_usd_per_gb: Usd = Field(alias="inet_up_cost", ge=0)
+    reliability: Fact = Field(
         None, validation_alias=AliasChoices("reliability2", "reliability"), serialization_alias="reliability2"
     )
     """0..1."""
-    compute_cap: int | None = None
+    compute_cap: Count = None
     """Times 100: 890 is 8.9."""
-    cuda_max: Number | None = Field(None, alias="cuda_max_good")
-    driver_version: str | None = None
-    gpu_memory_gb_per_s: Number | None = Field(None, alias="gpu_mem_bw")
-    cpu_cores: Number | None = Field(None, alias="cpu_cores_effective")
+    cuda_max: Fact = Field(None, alias="cuda_max_good")
+    driver_version: Words = None
+    gpu_memory_gb_per_s: Fact = Field(None, alias="gpu_mem_bw")
+    cpu_cores: Fact = Field(None, alias="cpu_cores_effective")
     """The offer's share."""
-    machine_cpu_cores: Number | None = Field(None, alias="cpu_cores")
-    machine_memory_mb: Number | None = Field(None, alias="cpu_ram")
-    disk_gb: Number | None = Field(None, alias="disk_space")
-    disk_mb_per_s: Number | None = Field(None, alias="disk_bw")
-    down_mbit_per_s: Number | None = Field(None, alias="inet_down")
-    up_mbit_per_s: Number | None = Field(None, alias="inet_up")
-    verification: str = ""
-    hosting_type: int | None = None
-    geolocation: str | None = None
+    machine_cpu_cores: Fact = Field(None, alias="cpu_cores")
+    machine_memory_mb: Fact = Field(None, alias="cpu_ram")
+    disk_gb: Fact = Field(None, alias="disk_space")
+    disk_mb_per_s: Fact = Field(None, alias="disk_bw")
+    down_mbit_per_s: Fact = Field(None, alias="inet_down")
+    up_mbit_per_s: Fact = Field(None, alias="inet_up")
+    verification: Words = None
+    hosting_type: Count = None
+    geolocation: Words = None
     """`Sweden, SE`."""
-    static_ip: bool | None = None
-    duration_s: Number | None = Field(None, alias="duration")
-    is_bid: bool | None = None
+    static_ip: Flag = None
+    duration_s: Fact = Field(None, alias="duration")
+    is_bid: Flag = None
 
     @property
     def country(self) -> str:
@@ -91,7 +89,7 @@ class Offer(Described):
 
     def disk_usd_per_h(self, disk_gb: float) -> Decimal:
         """What `disk_gb` of disk cost beside the GPUs."""
-        return (self.storage_usd_per_gb_month or Decimal(0)) * Decimal(str(disk_gb)) / MONTH_H
+        return self.storage_usd_per_gb_month * Decimal(str(disk_gb)) / MONTH_H
 
     def __str__(self) -> str:
         where = f", {self.country}" if self.country else ""
@@ -104,28 +102,29 @@ class Instance(Described):
     instance_id: Id = Field(alias="id")
     label: str | None = None
     image: str | None = Field(None, alias="image_uuid")
-    machine_id: int | None = None
-    host_id: int | None = None
-    actual_status: str | None = None
+    """It and the label say whose the instance is: what makes no sense there is an error."""
+    machine_id: Count = None
+    host_id: Count = None
+    actual_status: Words = None
     """What its host last reported of the container."""
-    intended_status: str | None = None
+    intended_status: Words = None
     """What was asked for."""
-    cur_state: str | None = None
-    next_state: str | None = None
-    status_msg: str | None = None
-    gpu_name: str | None = None
-    gpu_count: int | None = Field(None, alias="num_gpus")
-    usd_per_h: Usd | None = Field(None, alias="dph_total")
+    cur_state: Words = None
+    next_state: Words = None
+    status_msg: Words = None
+    gpu_name: Words = None
+    gpu_count: Count = Field(None, alias="num_gpus")
+    usd_per_h: Price = Field(None, alias="dph_total")
     """While it runs, disk included."""
-    min_bid_usd_per_h: Usd | None = Field(None, alias="min_bid")
-    is_bid: bool | None = None
-    down_usd_per_gb: Usd | None = Field(None, alias="inet_down_cost")
-    up_usd_per_gb: Usd | None = Field(None, alias="inet_up_cost")
-    geolocation: str | None = None
-    public_ip: str | None = Field(None, alias="public_ipaddr")
-    start_s: Number | None = Field(None, alias="start_date")
+    min_bid_usd_per_h: Price = Field(None, alias="min_bid")
+    is_bid: Flag = None
+    down_usd_per_gb: Price = Field(None, alias="inet_down_cost")
+    up_usd_per_gb: Price = Field(None, alias="inet_up_cost")
+    geolocation: Words = None
+    public_ip: Words = Field(None, alias="public_ipaddr")
+    start_s: Fact = Field(None, alias="start_date")
     """Seconds since 1970."""
-    end_s: Number | None = Field(None, alias="end_date")
+    end_s: Fact = Field(None, alias="end_date")
 
     @property
     def is_running(self) -> bool:

@@ -136,6 +136,11 @@ _TABLE: Final = (
     _Row(ProviderKeyError, statuses=frozenset({401, 403}), advice=_KEY_ADVICE),
     _Row(RefusedError, ("deprecated_endpoint",), advice="this version is too old for the API; update it"),
     _Row(UnansweredError, statuses=frozenset({408, 425}), advice="try again later"),
+    _Row(
+        RefusedError,
+        statuses=frozenset({301, 302, 303, 307, 308}),
+        advice="the API has moved, and the key does not follow; set VAST_URL",
+    ),
 )
 
 

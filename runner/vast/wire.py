@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal
-from typing import Any, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
 from runner.errors import ReplyError
+
+log: Final = logging.getLogger(__name__)
+
+
+def _or_none(value: object, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+    """Unknown where the value is of no use: what nothing depends on must not hide a machine that costs money."""
+    try:
+        return check(value)
+    except ValidationError:
+        log.info("field %s of an answer has an unexpected value, and is taken as unknown", info.field_name)
+        return None
+
+
+USEFUL: Final = WrapValidator(_or_none)
+"""Mark of a field that is good to know, and None where it makes no sense."""
+Usd = Annotated[Decimal, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Words = Annotated[str | None, USEFUL]
+Fact = Annotated[Number | None, USEFUL]
+Count = Annotated[int | None, USEFUL]
+Flag = Annotated[bool | None, USEFUL]
+Price = Annotated[Usd | None, USEFUL]
 
 
 class Wire(BaseModel):
@@ -41,7 +73,7 @@ class Wire(BaseModel):
 
 
 class Described(Wire):
-    """A reply whose texts carry stray spaces and line breaks, and whose unknown numbers are sometimes -1."""
+    """A reply whose texts carry stray spaces and line breaks."""
 
     @field_validator("*", mode="before")
     @classmethod

@@ -340,8 +340,7 @@ class FakeVast:
         try:
             instance.start(image, self.url, self.account_env)
         except OSError as error:
-            said = f"Error response from daemon: OCI runtime create failed: exec: {error}"
-            instance.change("created", message=said)
+            instance.change("created", message=f"Error response from daemon: {error}")
             instance.cur_state = "stopped"
 
     def _container_ended(self, instance: FakeInstance) -> None:

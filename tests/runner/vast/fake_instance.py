@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,8 @@ class Image:
     """What `image_login` has to be, for private images."""
     pull_error: str | None = None
     """What the host says when it cannot be pulled."""
+    start_error: str | None = None
+    """What the host says when its container cannot be started."""
 
 
 @dataclass(kw_only=True)
@@ -144,6 +147,10 @@ class FakeInstance:
             self.argv = program + list(body.get("args") or ())
         else:
             self.argv = ["/bin/sh", "-c", f"{body.get('onstart') or ''}\nexec sleep 1000000"]
+        if image.start_error is not None:
+            raise OSError(image.start_error)
+        if shutil.which(self.argv[0], path=self.environ["PATH"]) is None:
+            raise OSError(f'OCI runtime create failed: exec: "{self.argv[0]}": no such file or directory')
         with (self.folder / "container.log").open("ab") as log:
             self.process = subprocess.Popen(
                 ["/bin/sh", "-c", _CONTAINER, "sh", *self.argv],

@@ -178,6 +178,19 @@ def test_images_that_cannot_be_pulled(vast: FakeVast, client: VastClient, image:
     assert words in client.logs(number, daemon=True)
 
 
+@pytest.mark.parametrize(
+    "image",
+    [Image(entrypoint=("/no/such/program",)), Image(start_error="failed to inject CDI devices: unresolvable")],
+)
+def test_containers_that_cannot_be_started(vast: FakeVast, client: VastClient, image: Image) -> None:
+    vast.images[IMAGE] = image
+    number = client.create(OFFER, config()).instance_id
+    until(lambda: (shown := client.show(number)) and "Error response from daemon" in (shown.status_msg or ""))
+    shown = client.show(number)
+    assert shown is not None
+    assert (shown.actual_status, shown.cur_state, vast.instances[number].starts) == ("created", "stopped", 0)
+
+
 def test_the_meter(vast: FakeVast, clock: VirtualClock, client: VastClient, number: int) -> None:
     meter = vast.instances[number].meter
     vast.spent_usd()

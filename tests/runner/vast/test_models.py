@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from runner.errors import ReplyError
+from runner.errors import ProviderError, ReplyError
 from runner.vast.config import InstanceConfig, RegistryLogin
-from runner.vast.models import Charge, Instance, Offer, User
+from runner.vast.models import Charge, ChargePage, Created, Instance, Offer, Page, User
+from runner.vast.refusals import answer_of, refusal
 from runner.vast.search import Search
 from tests.runner.vast.fake_checks import check_create
 from tests.runner.vast.fake_market import make_offer, priced
+
+if TYPE_CHECKING:
+    from runner.vast.wire import Wire
 
 # As in the documentation of the API.
 INSTANCE: dict[str, Any] = {
@@ -84,7 +91,19 @@ def test_states(actual: str | None, intended: str, *, running: bool, terminated:
     assert (instance.is_running, instance.is_terminated, instance.is_lost) == (running, terminated, lost)
 
 
-@pytest.mark.parametrize("name", ["machine_id", "gpu_name", "num_gpus", "gpu_ram", "dph_total"])
+NEEDED = [
+    "machine_id",
+    "gpu_name",
+    "num_gpus",
+    "gpu_ram",
+    "dph_total",
+    "inet_down_cost",
+    "inet_up_cost",
+    "storage_cost",
+]
+
+
+@pytest.mark.parametrize("name", NEEDED)
 @pytest.mark.parametrize("how", ["missing", "null", "nonsense"])
 def test_an_offer_without_what_it_needs(name: str, how: str) -> None:
     row = priced(make_offer(0), disk_gb=16)
@@ -104,6 +123,51 @@ def test_an_offer() -> None:
     assert offer.memory_gb == pytest.approx(128741 / 4 / 1000)
     assert all(row[name] == value for name, value in offer.to_wire().items())
     assert Offer.from_wire("searching", json.loads(json.dumps(offer.to_wire()))) == offer
+
+
+def test_what_nothing_depends_on_hides_no_machine() -> None:
+    """A field that changes its type must not keep anybody from destroying what costs money."""
+    kept = {"id", "label", "image_uuid"}
+    row = {name: value if name in kept else {"new": "form"} for name, value in INSTANCE.items()}
+    instance = Instance.from_wire("listing", row)
+    assert (instance.instance_id, instance.label, instance.image) == (14782301, "runner-42-1", "ghcr.io/org/worker:1")
+    assert str(instance) == "instance 14782301: new, runner-42-1"
+    for name in ("label", "image_uuid"):  # these say whose it is
+        with pytest.raises(ReplyError, match=f"field {name} of the answer has an unexpected value"):
+            Instance.from_wire("listing", INSTANCE | {name: 5})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+MODELS = st.sampled_from([Offer, Instance, User, Charge, Created, Page, ChargePage, InstanceConfig])
+ROW = st.dictionaries(
+    st.sampled_from([*INSTANCE, *make_offer(0), "credit", "results", "instances", "new_contract"]), JSON
+)
+
+
+@given(model=MODELS, value=JSON | ROW)
+def test_no_answer_breaks_the_program(model: type[Wire], value: object) -> None:
+    with suppress(ReplyError):
+        read = model.from_wire("asking", value)
+        assert str(read) is not None
+        assert repr(read)
+
+
+@given(
+    status=st.integers(200, 599),
+    body=st.dictionaries(st.sampled_from(["error", "msg", "detail", "new_contract", "success"]), JSON) | JSON,
+    noise=st.binary(max_size=20),
+    is_json=st.booleans(),
+)
+def test_no_refusal_breaks_the_program(status: int, body: object, noise: bytes, *, is_json: bool) -> None:
+    answer = answer_of(status, {"Retry-After": "soon"}, json.dumps(body).encode() if is_json else noise)
+    if not answer.is_success:
+        error = refusal("asking", answer)
+        assert isinstance(error, ProviderError)
+        assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), -1])
