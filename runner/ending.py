@@ -18,6 +18,9 @@ LIMIT_S: Final = 300.0
 PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Between two tries; the last one from then on."""
 
+KEY_TRIES: Final = 3
+"""Waiting makes no key right; but a fault of the server's can look like a wrong key."""
+
 
 def end_instance(provider: Provider, instance_id: str, *, clock: Clock, limit_s: float = LIMIT_S) -> None:
     """Destroy it, and return once `show` and the list of all instances agree that it is gone.
@@ -34,7 +37,7 @@ def end_instance(provider: Provider, instance_id: str, *, clock: Clock, limit_s:
                 return
         except ProviderKeyError as error:
             reason = str(error)
-            if attempt >= len(PAUSES_S):  # waiting makes no key right; but a fault can look like one
+            if attempt >= KEY_TRIES:
                 break
         except ProviderError as error:
             reason = str(error)

@@ -195,7 +195,8 @@ class Conductor:
                     return Outcome.DETACHED
                 if choice is Choice.CANCEL:
                     return self._cancelled(rent)
-            if clock.now() >= asked_s + job.ask_s:
+            # While it boots, what the provider says is all there is.
+            if clock.now() >= asked_s + (job.ask_s if watch.heard_s is not None else min(job.ask_s, job.boot_ask_s)):
                 asked_s = clock.now()
                 answered, instance = self._ask_provider(leased.instance.id, instance)
             news = self._look()

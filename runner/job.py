@@ -57,6 +57,8 @@ class Job:
     """Between two looks at the bucket."""
     ask_s: float = 12.0
     """Between two questions to the provider."""
+    boot_ask_s: float = 5.0
+    """As long as the worker has not said a word."""
     end_reserve_s: float = END_RESERVE_S
     search_pause_s: float = 30.0
     """Between two searches, while nothing suitable is offered."""
