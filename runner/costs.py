@@ -17,6 +17,8 @@ IMAGE_GB: Final = 4.0
 """The worker's image as it is pulled; hosts may bill the traffic."""
 PROBE_S: Final = 30.0
 """From the container's start to the first frame: probes, compilation of kernels."""
+START_S: Final = 3.0
+"""Of a worker on this machine."""
 SEGMENT_S: Final = 1.0
 """Around each segment: opening, checking, committing."""
 CREATE_S: Final = 60.0
@@ -152,8 +154,8 @@ def _one(offer: Offer, speed: Speed, share: Share, frame_bytes: float, image_gb:
     work_s = share.frames * speed.frame_s + share.lead_frames * speed.lead_frame_s + share.segments * SEGMENT_S
     down_bits_per_s, up_bits_per_s = bits_per_s(offer, offer.down_mbps), bits_per_s(offer, offer.up_mbps)
     join_s = max((joined + share.copied_bytes) * 8 / down_bits_per_s, (joined + share.copied_bytes) * 8 / up_bits_per_s)
-    boot_s = CREATE_S + image_gb * 8e9 / down_bits_per_s if image_gb else 0.0
-    wall_s = boot_s + PROBE_S + (work_s + join_s) * factor
+    boot_s = CREATE_S + image_gb * 8e9 / down_bits_per_s + PROBE_S if image_gb else START_S
+    wall_s = boot_s + (work_s + join_s) * factor
     traffic = _dollars(down_gb) * offer.down_usd_per_gb + _dollars(up_gb) * offer.up_usd_per_gb
     return _Case(wall_s, down_gb, up_gb, traffic, _dollars(wall_s / 3600) * offer.price_usd_per_h + traffic)
 

@@ -34,10 +34,11 @@ class SourceFacts:
     warnings: tuple[str, ...] = ()
 
 
-def inspect_source(spec: JobSpec) -> SourceFacts:
+def inspect_source(spec: JobSpec, *, index: FrameIndex | None = None) -> SourceFacts:
     """Reads the source's index and one frame; refuses everything that `runner run` would refuse at its start.
 
-    Raises what `kernels` and `storage` raise: nothing has been rented and nothing written.
+    `index` is what is known of the source already, as when a run goes on: then it is not read again. Raises what
+    `kernels` and `storage` raise: nothing has been rented and nothing written.
     """
     from storage.place import source_of
     from storage.uri import parse
@@ -45,8 +46,6 @@ def inspect_source(spec: JobSpec) -> SourceFacts:
     location, target = parse(spec.input), parse(spec.output)
     check_different(location, target)
     _check_absent(spec)
-    with missing_input():
-        info = source_of(location).info
     with open_input(location) as opened:
         job = outline(
             opened,
@@ -57,7 +56,9 @@ def inspect_source(spec: JobSpec) -> SourceFacts:
             autorotate=spec.autorotate,
         )
         _rewind(opened)
-        index = read_index(opened)
+        index = read_index(opened) if index is None else index
+        with missing_input():
+            info = getattr(opened, "info", None) or source_of(location).info
     return SourceFacts(
         id=SourceId(location=str(location), size_bytes=info.size_bytes, etag=info.etag, version=info.version),
         index=index,

@@ -114,7 +114,7 @@ def check_value(setting: Setting, value: Any, *, where: str) -> Any:
 def allowed(setting: Setting) -> str:
     """What a setting takes, in words."""
     if setting.kind is Kind.CHOICE:
-        return " or ".join(setting.choices)
+        return f"{', '.join(setting.choices[:-1])} or {setting.choices[-1]}"
     if setting.kind is Kind.DOLLARS:
         return "dollars, more than 0"
     low = f" of {setting.low:g} or more" if setting.low is not None else ""
