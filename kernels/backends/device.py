@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -76,7 +75,9 @@ class DeviceExecutor:
         self._engine = engine
         self._source, self._target = source, target
         self._programs: dict[tuple[Layout, bool], _Bound] = {}
-        self._read: deque[tuple[Any, tuple[Frame, ...]]] = deque()
+        self._known: dict[tuple[Any, ...], _Bound] = {}
+        """What runs frames that lie where some have lain before."""
+        self._read: deque[tuple[Any, Frame]] = deque()
         self.batch = batch or batch_of(plan)
         self._expected = self._plan_for(Layout.STACKED if source is None else source)
         self.ring = self._fit(MIN_RING if ring is None else ring)
@@ -94,6 +95,7 @@ class DeviceExecutor:
         self._engine.finish(self._engine.record(Queue.COMPUTE))
         self._read.clear()
         self._programs.clear()
+        self._known.clear()
         self._engine.close()
 
     @property
@@ -127,46 +129,70 @@ class DeviceExecutor:
             yield from pending.popleft().result()
 
     def _submit(self, frames: tuple[Frame, ...]) -> _Pending:
-        """Queue all that `frames` need: a full batch, or as many as there are."""
-        engine = self._engine
-        planes = [plane for plane in map(engine.adopt, frames[0].planes) if plane is not None]
-        if not planes:
-            program = self._bound(Layout.STACKED, to_host=self._target is None)
-            return self._queue(program, frames, None)
-        if len(frames) > 1 or len(planes) != len(frames[0].planes):
-            raise UnavailableError("frames that lie on the device are run one at a time, with all their planes there")
-        source = Layout.SEMIPLANAR if _interleaved(engine, planes) else Layout.PLANAR
-        program = self._bound(source, to_host=self._target is None and self._source is not None)
-        return self._queue(program, frames, bind_planes(engine, planes))
+        """Queue all that `frames` need; a full batch, or as many as there are."""
+        adopted = [self._engine.adopt(plane) for plane in frames[0].planes]
+        planes = [plane for plane in adopted if plane is not None]
+        with self._lock:
+            if len(planes) == len(adopted) and len(frames) == 1:
+                return self._submit_device(frames[0], planes)
+            if planes:
+                raise UnavailableError(
+                    "frames that lie on the device are run one at a time, with all their planes there"
+                )
+            return self._submit_host(frames)
 
-    def _queue(self, program: _Bound, frames: tuple[Frame, ...], source: Bound | None) -> _Pending:
-        """Upload what has no `source` on the device, launch, and download what is wanted on the host."""
-        engine = self._engine
-        target = program.targets.take()
-        pending = _Pending(engine, self.plan.target, frames, program.targets.lease(target))
-        if target.done is not None:
-            engine.wait(Queue.COMPUTE, target.done)  # of frames that nobody came for
-        staged = None
-        if source is None:
-            staged = self._upload(program, frames)
-            source = staged.bound
-        if staged is None or not program.to_host:
-            # After what the caller has queued: the frame's making, and the last reading of the ring's memory.
-            engine.wait(Queue.COMPUTE, engine.record(Queue.CALLER))
-        program.run(source, target.bound)
-        computed = engine.record(Queue.COMPUTE)
-        if staged is not None:
-            staged.done = computed
-            program.sources.give_back(staged)
-        else:
-            self._keep(computed, frames)
-        if program.to_host:
-            engine.wait(Queue.DOWNLOAD, computed)
-            engine.copy(target.device, target.host, Queue.DOWNLOAD)
-            pending.downloaded = target.done = engine.record(Queue.DOWNLOAD)
-        else:
-            engine.wait(Queue.CALLER, computed)
+    def _submit_host(self, frames: tuple[Frame, ...]) -> _Pending:
+        program = self._bound(Layout.STACKED, to_host=self._target is None)
+        pending = self._pending(program, frames)
+        staged = self._upload(program, frames)
+        if not program.to_host:
+            # After the last reading of the ring's memory.
+            self._engine.wait(Queue.COMPUTE, self._engine.record(Queue.CALLER))
+        source, target = staged.bound, pending.slot.bound
+        if not program.replay(key := source.key + target.key):
+            program.launch(key, source, target)
+        staged.done = self._engine.record(Queue.COMPUTE)
+        program.sources.give_back(staged)
+        self._hand_over(program, pending, staged.done)
         return pending
+
+    def _submit_device(self, frame: Frame, planes: list[Any]) -> _Pending:
+        engine = self._engine
+        lie = tuple((engine.address(plane), plane.strides) for plane in planes)
+        program = self._known.get(lie)
+        if program is None:
+            source = Layout.SEMIPLANAR if _interleaved(engine, planes) else Layout.PLANAR
+            program = self._bound(source, to_host=self._target is None and self._source is not None)
+            if len(self._known) >= MAX_GRAPHS:
+                self._known.clear()
+            self._known[lie] = program
+        pending = self._pending(program, (frame,))
+        # After what the caller has queued: the frame's making, and the last reading of the ring's memory.
+        engine.wait(Queue.COMPUTE, engine.record(Queue.CALLER))
+        target = pending.slot.bound
+        if not program.replay(key := lie + target.key):
+            program.launch(key, bind_planes(engine, planes), target)
+        computed = engine.record(Queue.COMPUTE)
+        self._keep(computed, frame)
+        self._hand_over(program, pending, computed)
+        return pending
+
+    def _pending(self, program: _Bound, frames: tuple[Frame, ...]) -> _Pending:
+        """Where `frames` will be."""
+        pending = _Pending(self._engine, self.plan.target, frames, program.targets.lease())
+        if pending.slot.done is not None:
+            self._engine.wait(Queue.COMPUTE, pending.slot.done)  # of frames that nobody came for
+        return pending
+
+    def _hand_over(self, program: _Bound, pending: _Pending, computed: Any) -> None:
+        """Let the frames go where they are wanted once they are computed."""
+        engine, slot = self._engine, pending.slot
+        if not program.to_host:
+            engine.wait(Queue.CALLER, computed)
+            return
+        engine.wait(Queue.DOWNLOAD, computed)
+        engine.copy(slot.device, slot.host, Queue.DOWNLOAD)
+        pending.downloaded = slot.done = engine.record(Queue.DOWNLOAD)
 
     def _upload(self, program: _Bound, frames: tuple[Frame, ...]) -> Slot:
         """`frames` on their way to the device."""
@@ -180,9 +206,9 @@ class DeviceExecutor:
         engine.wait(Queue.COMPUTE, engine.record(Queue.UPLOAD))
         return slot
 
-    def _keep(self, computed: Any, frames: tuple[Frame, ...]) -> None:
+    def _keep(self, computed: Any, frame: Frame) -> None:
         """Hold frames of the device, whose memory a decoder may use again, until they have been read."""
-        self._read.append((computed, frames))
+        self._read.append((computed, frame))
         while len(self._read) > SOURCE_SLOTS or (self._read and self._engine.happened(self._read[0][0])):
             self._engine.finish(self._read.popleft()[0])
 
@@ -216,18 +242,23 @@ class _Bound:
         self.to_host = to_host
         self._engine = engine
         self._program = Program(plan, engine)
-        self._graphs: dict[tuple[int, ...], Any] = {}
+        self._graphs: dict[tuple[Any, ...], Any] = {}
         source, target = plan.surfaces[SOURCE], plan.surfaces[TARGET]
-        self.sources: Ring[Slot] = Ring(lambda: Slot(engine, source, on_host=True), min(SOURCE_SLOTS, ring))
-        self.targets: Ring[Slot] = Ring(lambda: Slot(engine, target, on_host=to_host), ring)
+        self.sources = Ring(lambda: Slot(engine, source, on_host=True), min(SOURCE_SLOTS, ring))
+        self.targets = Ring(lambda: Slot(engine, target, on_host=to_host), ring)
 
-    def run(self, source: Bound, target: Bound) -> None:
-        """Queue the launches: one by one the first time that memory is met, as a graph from the second on."""
-        key = (*source.key, *target.key)
+    def replay(self, key: tuple[Any, ...]) -> bool:
+        """Queue the graph of launches on the memory that `key` stands for, if there is one."""
         graph = self._graphs.get(key)
-        if graph is None and key in self._graphs:
+        if graph is None:
+            return False
+        self._engine.replay(graph)
+        return True
+
+    def launch(self, key: tuple[Any, ...], source: Bound, target: Bound) -> None:
+        """Queue the launches: one by one the first time that memory is met, as a graph the second time."""
+        if key in self._graphs:
             graph = self._graphs[key] = self._engine.capture(lambda: self._program.queue(source, target))
-        if graph is not None:
             self._engine.replay(graph)
             return
         if len(self._graphs) >= MAX_GRAPHS:
@@ -239,23 +270,24 @@ class _Bound:
 class _Pending:
     """Frames that are under way."""
 
+    __slots__ = ("_engine", "_frames", "_lease", "_target", "downloaded", "slot")
+
     def __init__(self, engine: FrameEngine, target: VideoFormat, frames: tuple[Frame, ...], lease: Lease) -> None:
         self._engine, self._target, self._frames, self._lease = engine, target, frames, lease
+        self.slot = lease.slot
         self.downloaded: Any = None
         """The event after which they are in host memory; None for frames that stay on the device."""
 
     def result(self) -> list[Frame]:
         """The frames: complete in host memory, or queued on the device."""
-        slot = self._lease.slot
+        lease, target = self._lease, self._target
         if self.downloaded is None:
-            held, give = slot.bound.frames, self._engine.lend
+            held, give = self.slot.bound.frames, self._engine.lend
         else:
             self._engine.finish(self.downloaded)
-            held, give = slot.host_frames, lend
-        return [
-            replace(frame, planes=tuple(give(plane, self._lease) for plane in planes), format=self._target)
-            for frame, planes in zip(self._frames, held, strict=False)
-        ]
+            held, give = self.slot.host_frames, lend
+        pairs = zip(self._frames, held, strict=False)
+        return [frame.filtered(tuple([give(plane, lease) for plane in planes]), target) for frame, planes in pairs]
 
 
 def batch_of(plan: Plan) -> int:

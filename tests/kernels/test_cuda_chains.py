@@ -10,15 +10,16 @@ import pytest
 
 from kernels.backends.cpu import CpuExecutor
 from kernels.backends.device import DeviceExecutor
-from kernels.backends.device_ring import Ring
+from kernels.backends.device_ring import Ring, Slot
 from kernels.catalogue import CATALOGUE
 from kernels.chain import parse_chain
 from kernels.device_plan import codec_layout
 from kernels.errors import ChainError, FormatError, UnavailableError
+from kernels.frame import VideoFormat
 from kernels.operation import Kind
 from kernels.pixel_format import pixel_format
 from kernels.plan import plan_chain
-from kernels.surface import Layout
+from kernels.surface import Layout, surface_of
 from tests.kernels.cuda.frames import DeviceArray, StrictFrameEngine
 
 if TYPE_CHECKING:
@@ -219,7 +220,9 @@ def test_ring_shrinks_to_the_memory_there_is(make_frame: FrameMaker) -> None:
 
 
 def test_ring_says_when_its_frames_are_never_let_go() -> None:
-    ring: Ring[list[int]] = Ring(list, 2, patience_s=0.01)
+    frame = VideoFormat(width=8, height=8, pixel_format=pixel_format("gray"))
+    engine = StrictFrameEngine()
+    ring = Ring(lambda: Slot(engine, surface_of(frame, Layout.STACKED), on_host=False), 2, patience_s=0.01)
     first, _ = ring.take(), ring.take()
     with pytest.raises(UnavailableError, match="all 2 frames of the ring"):
         ring.take()
