@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runner.settings import Settings
 
 SHOWN: Final = 20
+ALL: Final = 1000
 UNKNOWN: Final = "?"
 """A GPU that is not in the table: not the same as one without engines."""
 
@@ -67,7 +68,7 @@ def offers(
 
 def _cheapest(provider: Provider, settings: Settings) -> Sequence[Offer]:
     price = settings.get("max_price") if provider.costs else None
-    found = provider.offers(requirements_of(settings), max_price_usd_per_h=price)
+    found = provider.offers(requirements_of(settings), max_price_usd_per_h=price, limit=ALL)
     return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.id))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -21,12 +22,14 @@ class Limit:
     name: str
     interval_s: float
     """Least time from one to the next."""
+    per_minute: int | None = None
+    """Calls in any minute at most, where that is counted too."""
 
 
 class Endpoint(Enum):
-    """Every call that is made, with the interval that the API documents or, for searching, is known to allow."""
+    """Every call that is made, with what the API documents or, for searching, is known to allow."""
 
-    SEARCH = Limit("search", 6.0)
+    SEARCH = Limit("search", 1.0, per_minute=10)
     CREATE = Limit("create", 4.5)
     LIST = Limit("list", 1.0)
     SHOW = Limit("show", 2.0)
@@ -46,12 +49,20 @@ class Pace:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._free_at: dict[Endpoint, float] = {}
+        self._recent: dict[Endpoint, deque[float]] = {
+            one: deque(maxlen=one.value.per_minute) for one in Endpoint if one.value.per_minute
+        }
 
     def wait(self, endpoint: Endpoint) -> None:
         """Return when a call may be made; the next one has to wait its interval from then on."""
         with self._lock:
             now = self._clock()
             at = max(now, self._free_at.get(endpoint, now))
+            recent = self._recent.get(endpoint)
+            if recent is not None:
+                if len(recent) == recent.maxlen:
+                    at = max(at, recent[0] + 60 * MARGIN)
+                recent.append(at)
             self._free_at[endpoint] = at + endpoint.value.interval_s * MARGIN
         if at > now:
             self._sleep(at - now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,8 @@ DRIVER_PARTS: Final = "compute,utility,video"
 """What the container gets of the driver; without `video` the codec engines are not there, and nothing says so."""
 PATIENCE_S: Final = 30.0
 """How long one call tries: whoever rents has patience of its own, and signals to listen to."""
+SEARCHED: Final = 256
+"""Offers that are looked at, cheapest first."""
 _BID_STEP: Final = Decimal("0.0001")
 
 
@@ -46,7 +49,10 @@ class VastProvider:
     def offers(
         self, requirements: Requirements, *, max_price_usd_per_h: Decimal | None, limit: int = 64
     ) -> Sequence[Offer]:
-        search = search_for(requirements, max_price_usd_per_h, limit)
+        """At most `limit`: where there are more, the cheapest of every kind of GPU, since the best value is seldom
+        the lowest price.
+        """
+        search = search_for(requirements, max_price_usd_per_h)
         found = []
         for row in self.client.search(search):
             offer = _offer(row, requirements)
@@ -54,7 +60,7 @@ class VastProvider:
                 continue
             self._disk_usd_per_h[offer.id] = row.disk_usd_per_h(_disk_gb(requirements))
             found.append(offer)
-        return found
+        return _of_every_kind(sorted(found, key=lambda offer: offer.price_usd_per_h), limit)
 
     def create(self, offer: Offer, request: InstanceRequest) -> Instance:
         config = self._config(offer, request)
@@ -122,7 +128,7 @@ class VastProvider:
             raise RefusedError(str(error)) from None
 
 
-def search_for(requirements: Requirements, max_price_usd_per_h: Decimal | None, limit: int) -> Search:
+def search_for(requirements: Requirements, max_price_usd_per_h: Decimal | None, *, limit: int = SEARCHED) -> Search:
     """The search for what is required, in the API's own fields and units."""
     is_bid = requirements.market is Market.BID
     wanted: dict[str, dict[str, Any]] = {
@@ -159,6 +165,19 @@ def search_for(requirements: Requirements, max_price_usd_per_h: Decimal | None, 
         wanted["dph_total"] = {"lte": float(max_price_usd_per_h)}
     kind = BID if is_bid else ON_DEMAND
     return Search(where=wanted, kind=kind, disk_gb=_disk_gb(requirements), limit=limit)
+
+
+def _of_every_kind(offers: Sequence[Offer], limit: int) -> list[Offer]:
+    """`limit` of `offers`, which come cheapest first: the first of each GPU, then the second of each, and so on."""
+    if len(offers) <= limit:
+        return list(offers)
+    seen: Counter[str] = Counter()
+    ranked = []
+    for place, offer in enumerate(offers):
+        ranked.append((seen[offer.gpu_name], place, offer))
+        seen[offer.gpu_name] += 1
+    kept = sorted(ranked, key=lambda one: one[:2])[:limit]
+    return [offer for _, _, offer in sorted(kept, key=lambda one: one[1])]
 
 
 def _offer(row: models.Offer, requirements: Requirements) -> Offer | None:

@@ -25,9 +25,10 @@ INTERVALS_S: Final = {
     "reboot": 1.0,
     "bid": 5.5,
     "charges": 1.0,
-    "search": 6.0,
+    "search": 1.0,
 }
 """Least time between two calls of one kind by one key."""
+SEARCHES_PER_MINUTE: Final = 10
 CREATE_PENALTY_S: Final = 12.0
 _BODIES: Final = (
     "API requests too frequent: endpoint threshold={}",
@@ -113,6 +114,10 @@ class VastHttp:
         with self.vast.lock:
             now, key = self.vast.clock.time(), (request.identity, request.name)
             due_s = self.last_s.get(key, now - interval_s) + interval_s
+            if request.name == "search":
+                times_s = [call.time_s for call in self.vast.journal if call.name == "search" and call.status == 200]
+                if len(times_s) >= SEARCHES_PER_MINUTE:
+                    due_s = max(due_s, times_s[-SEARCHES_PER_MINUTE] + 60)
             if now >= due_s:
                 self.last_s[key] = now
                 return

@@ -27,8 +27,9 @@ def refused(vast: FakeVast) -> int:
 def test_one_client_is_never_refused(vast: FakeVast, client: VastClient) -> None:
     for offer in client.search(Search())[:3]:
         client.create(offer.offer_id, config())
-    for _ in range(3):
+    for _ in range(12):
         client.search(Search())
+    for _ in range(3):
         for instance in client.instances():
             client.show(instance.instance_id)
             client.label(instance.instance_id, "ours")

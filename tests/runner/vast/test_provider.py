@@ -74,6 +74,17 @@ def test_requirements(vast: FakeVast, provider: VastProvider, given: dict[str, A
     assert provider.offers(requirements, max_price_usd_per_h=None) == offers
 
 
+def test_the_best_value_is_seldom_the_lowest_price(vast: FakeVast, provider: VastProvider) -> None:
+    """Of many offers, the cheapest of every GPU are taken, and not all of the cheapest GPU."""
+    vast.offers.clear()
+    for number in range(150):
+        vast.add_offer(gpu_name=("RTX 3060", "RTX 4090", "H100 SXM")[number // 50], dph_base=0.1 + number / 1000)
+    offers = provider.offers(Requirements(), max_price_usd_per_h=None, limit=30)
+    assert [offer.gpu_name for offer in offers] == ["RTX 3060"] * 10 + ["RTX 4090"] * 10 + ["H100 SXM"] * 10
+    assert [offer.price_usd_per_h for offer in offers] == sorted(offer.price_usd_per_h for offer in offers)
+    assert len(provider.offers(Requirements(), max_price_usd_per_h=None, limit=200)) == 120  # the rest is unverified or arm64
+
+
 def test_machines_for_another_processor_are_never_offered(provider: VastProvider) -> None:
     offers = provider.offers(Requirements(gpu_names=("GH200 SXM",)), max_price_usd_per_h=None)
     assert list(offers) == []
