@@ -150,6 +150,7 @@ def _carry_on(name: str, named: str | None, manner: Manner, *, changes: dict[str
     from runner.inspection import inspect_source
     from runner.providers import open_provider
     from runner.runs import read_run
+    from runner.source_index import unpack_index
     from runner.submission import Submitted
 
     buckets = open_buckets(named)
@@ -165,7 +166,8 @@ def _carry_on(name: str, named: str | None, manner: Manner, *, changes: dict[str
     provider = open_provider(ticket.provider)
     look_first({provider.name: provider}, buckets)
     # An output that is there may be this run's own, written just before its worker was lost.
-    source = inspect_source(facts.plan.spec.model_copy(update={"overwrite": True}))
+    index = unpack_index(found.read_bytes(found.folder.index) or b"", digest=facts.plan.index_digest)
+    source = inspect_source(facts.plan.spec.model_copy(update={"overwrite": True}), index=index)
     run = Submitted(plan=facts.plan, ticket=ticket, facts=source, bucket=found)
     with stop_on_signals(StopRequest(), say=STOPPING) as stop:
         carry(run, provider, stop, manner=manner, adopted=working_for(facts.plan.run, provider))
