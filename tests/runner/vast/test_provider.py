@@ -82,7 +82,8 @@ def test_the_best_value_is_seldom_the_lowest_price(vast: FakeVast, provider: Vas
     offers = provider.offers(Requirements(), max_price_usd_per_h=None, limit=30)
     assert [offer.gpu_name for offer in offers] == ["RTX 3060"] * 10 + ["RTX 4090"] * 10 + ["H100 SXM"] * 10
     assert [offer.price_usd_per_h for offer in offers] == sorted(offer.price_usd_per_h for offer in offers)
-    assert len(provider.offers(Requirements(), max_price_usd_per_h=None, limit=200)) == 120  # the rest is unverified or arm64
+    everything = provider.offers(Requirements(), max_price_usd_per_h=None, limit=200)
+    assert len(everything) == 120  # the rest is unverified, or for another processor
 
 
 def test_machines_for_another_processor_are_never_offered(provider: VastProvider) -> None:
