@@ -10,7 +10,6 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import Field
@@ -128,12 +127,9 @@ def shipped_table() -> SpeedTable:
     return SpeedTable.model_validate(json.loads(text))
 
 
-@cache
 def worker_abilities() -> Abilities:
-    """Machines run the same version as this one, so what is in it is what they have."""
-    found = (find_spec(name) is not None for name in ("kernels.backends.cuda", "kernels.io.nvdec", "kernels.io.nvenc"))
-    cuda, nvdec, nvenc = found
-    return Abilities(cuda=cuda, nvdec=nvdec, nvenc=nvenc)
+    """What `runner.worker` does of its work on a GPU; machines run the same version as this one."""
+    return Abilities()
 
 
 def speed_of(
