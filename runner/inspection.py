@@ -46,12 +46,13 @@ def inspect_source(spec: JobSpec, *, index: FrameIndex | None = None) -> SourceF
     location, target = parse(spec.input), parse(spec.output)
     check_different(location, target)
     _check_absent(spec)
+    encode = encode_settings(spec.encode)
     with open_input(location) as opened:
         job = outline(
             opened,
             container=spec.container,
             chain=spec.chain,
-            encode=encode_settings(spec.encode),
+            encode=encode,
             streams=stream_choices(spec.streams),
             autorotate=spec.autorotate,
         )
@@ -64,7 +65,7 @@ def inspect_source(spec: JobSpec, *, index: FrameIndex | None = None) -> SourceF
         index=index,
         chain=job.chain,
         context=job.context,
-        workload=Workload.of(job, spec.encode),
+        workload=Workload.of(job, encode),
         warnings=job.warnings,
     )
 

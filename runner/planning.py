@@ -215,7 +215,8 @@ def _choose(
         able = families(facts.workload, work.spec.encode.encoder, offer, now)
         usable = [one for one in able if family in (None, one)]
         if not usable:
-            refused.append(Refusal(offer=offer, reason=f"it cannot encode with {family or 'NVENC as asked'}"))
+            why = facts.workload.nvenc_problem or f"it cannot encode with {family or 'NVENC as asked'}"
+            refused.append(Refusal(offer=offer, reason=why))
         for encoder in usable:
             judged = _judge(offer, encoder, work.spec, facts, share, now)
             (found if isinstance(judged, Choice) else refused).append(judged)  # type: ignore[arg-type]
@@ -242,7 +243,7 @@ def families(work: Workload, wanted: str, offer: Offer, now: Conditions) -> tupl
     found = [] if wanted == "nvenc" else [SOFTWARE]
     gpu = now.gpus.get(offer.gpu_name)
     can = gpu is not None and gpu.encodes(work.target_codec, depth=work.target_depth, chroma=work.target_chroma)
-    if gpu is not None and can and wanted != SOFTWARE and now.abilities.nvenc:
+    if gpu is not None and can and wanted != SOFTWARE and now.abilities.nvenc and not work.nvenc_problem:
         found.append(f"nvenc-{gpu.generation.name.lower()}")
     return tuple(found)
 

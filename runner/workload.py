@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from kernels.io.encode import ENCODERS
+from kernels.io.capabilities import refuse_settings
 
 if TYPE_CHECKING:
+    from kernels.io.encode import EncodeSettings
     from kernels.plan import Stage
     from kernels.preflight import Outline
-    from runner.spec import EncodeSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +44,13 @@ class Workload:
     target_depth: int
     target_chroma: str
     target_frame_bytes: int
+    nvenc_problem: str = ""
+    """Why no NVENC takes these settings and frames; empty where it depends on the GPU."""
 
     @classmethod
-    def of(cls, outline: Outline, encode: EncodeSpec) -> Self:
+    def of(cls, outline: Outline, encode: EncodeSettings) -> Self:
         source, target = outline.plan.source, outline.plan.target
-        encoder = ENCODERS[encode.codec]
+        encoder = encode.encoder
         return cls(
             source_codec=outline.codec,
             source_megapixels=source.width * source.height / 1e6,
@@ -62,6 +64,7 @@ class Workload:
             target_depth=target.pixel_format.depth,
             target_chroma=_chroma(target.pixel_format.log2_chroma_w, target.pixel_format.log2_chroma_h),
             target_frame_bytes=target.bytes_per_frame,
+            nvenc_problem=refuse_settings(encode, target),
         )
 
 
