@@ -78,7 +78,7 @@ class DeviceExecutor:
         self._known: dict[tuple[Any, ...], _Bound] = {}
         """What runs frames that lie where some have lain before."""
         self._read: deque[tuple[Any, Frame]] = deque()
-        self.batch = batch or batch_of(plan)
+        self.batch = (batch or batch_of(plan)) if source is None else 1
         self._expected = self._plan_for(Layout.STACKED if source is None else source)
         self.ring = self._fit(MIN_RING if ring is None else ring)
         self._held = UNBOUNDED if ring is None else self.ring
@@ -121,8 +121,9 @@ class DeviceExecutor:
         pending: deque[_Pending] = deque()
         source = iter(frames)
         ahead = min(ahead, self.ring - 2)  # one batch is being used, one is being queued
-        while batch := tuple(islice(source, self.batch)):
-            pending.append(self._submit(batch))
+        for first in source:
+            alone = self._engine.adopt(first.planes[0]) is not None
+            pending.append(self._submit((first, *islice(source, 0 if alone else self.batch - 1))))
             if len(pending) > ahead:
                 yield from pending.popleft().result()
         while pending:
