@@ -116,8 +116,8 @@ class Boot(Record):
         """Everything in it that no log may show."""
         access = self.access
         if isinstance(access, KeyAccess):
-            return tuple(part for key in (access.input, access.work, access.output) if key for part in (key.key,))
-        return ()
+            return tuple(key.key for key in (access.input, access.work, access.output) if key)
+        return ()  # every URL is hidden for its signature
 
 
 def load_boot(location: str, notes: Path) -> Boot:

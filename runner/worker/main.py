@@ -48,7 +48,7 @@ def work(location: str, notes: Path) -> int:
     started_s = float(os.environ.get(STARTED, time.time()))
     if os.environ.get(LIFELINE):
         threading.Thread(target=_end_with_watchdog, name="lifeline", daemon=True).start()
-    redact = Redactor([location] if "?" in location else [])
+    redact = Redactor([location if "?" in location else "", os.environ.get("CONTAINER_API_KEY", "")])
     lines = _start_logging(redact)
     vital = Vital(notes)
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
+from kernels.backends import Backend
 from kernels.errors import InputError
 from kernels.segments import Settings, Window, encode_segment, read_segment
 from runner.errors import WorkerError
@@ -47,7 +48,8 @@ def settings_of(plan: WorkPlan) -> Settings:
         duration_s=spec.duration_s,
         autorotate=spec.autorotate,
         strict=spec.strict,
-        backend="cpu" if spec.backend == "auto" else spec.backend,
+        backend=spec.backend,
+        encoder=Backend.CPU if plan.encoder == "software" else Backend.CUDA,
     )
 
 

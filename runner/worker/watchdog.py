@@ -179,7 +179,7 @@ def watch(location: str, notes: Path, clock: Clock, *, boot_s: float = BOOT_S) -
     """The whole life of a machine; the exit code, where the process may exit at all."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.WARNING)
     rented = "CONTAINER_API_KEY" in os.environ
-    environment = {name: value for name, value in os.environ.items() if name != "CONTAINER_API_KEY"}
+    environment = dict(os.environ)
     environment |= {"FRAMEHAUL_LIFELINE": "1", "FRAMEHAUL_STARTED_S": str(clock.now())}
     if not rented and "VAST_CONTAINERLABEL" in os.environ:
         environment["FRAMEHAUL_NO_SELF_DESTROY"] = "it has no CONTAINER_API_KEY"
