@@ -10,19 +10,19 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from kernels.chain import parse_chain
-from kernels.errors import InputError, StoppedError, UnavailableError
+from kernels.choice import Choice, Wishes
+from kernels.errors import InputError, StoppedError
 from kernels.frame import FieldOrder, Frame
-from kernels.io.channel import Cancellation, Channel
+from kernels.io.channel import Cancellation
 from kernels.io.containers import StreamChoices, check_codec, plan_tracks
 from kernels.io.copy import Copies
 from kernels.io.encode import EncodeSettings, encoder_pixel_format
 from kernels.io.mux import Muxer, Reserve
 from kernels.io.orientation import display_matrix, rotation_chain
-from kernels.io.software import SoftwareDecoder
-from kernels.io.software_encoder import SoftwareEncoder
 from kernels.io.source import Source
 from kernels.io.span import Span
 from kernels.io.tags import stream_tags
+from kernels.lines import Lines
 from kernels.plan import plan_chain
 from kernels.progress import Progress, Reporter, Result, StageTime
 
@@ -31,15 +31,14 @@ if TYPE_CHECKING:
 
     from av import Packet
 
+    from kernels.backends import Backend
     from kernels.chain import Step
+    from kernels.choice import StreamEncoder
     from kernels.io.containers import Track
+    from kernels.io.software import SoftwareDecoder
     from kernels.io.source import InputLike
     from kernels.plan import Plan
 
-QUEUE_BYTES: Final = 16 << 20
-"""Frames waiting between two threads take at most this much, or are one: x264 alone holds 800 MB at 2160p."""
-QUEUE_FRAMES: Final = 4
-"""And at most this many: more only hide which thread is slow."""
 OTHER_PACKETS_PER_S: Final = 60
 """Of a sound track whose packets nobody has counted; AAC at 48 kHz has 47."""
 PROGRESS_S: Final = 0.1
@@ -61,24 +60,25 @@ def process(
     threads: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
-    backend: str = "cpu",
+    backend: Backend | str | None = None,
     index_reserve_bytes: int | None = None,
 ) -> Result:
     """Decode `source`, run `chain` on every frame, and write `container` (mp4, mov, mkv, webm) into `sink`.
 
     `source` is a path or a binary file object, `sink` a writable, seekable one that the caller commits or
     discards. `start` and `duration` are seconds. `index_reserve_bytes` replaces the computed space for the index
-    at the head. Setting `stop` ends the job within a fraction of a second with `StoppedError`.
+    at the head. `backend` 'cpu' does everything in software, 'cuda' everything on the GPU; None does on the GPU what
+    this machine's can do, and notes what it cannot. Setting `stop` ends the job within a fraction of a second with
+    `StoppedError`.
 
     Raises `InputError`, `OutputError`, `ChainError`, `FormatError`, `ContainerError`, `EncodeSettingsError` or
     `UnavailableError`; all that can be known beforehand is refused before the first frame is written.
     """
-    if backend != "cpu":
-        raise UnavailableError(f"backend {backend!r} is not available here; use cpu")
     settings = encode or EncodeSettings()
     check_codec(container, settings.codec)
     span = Span.of(start, duration)
     steps = as_steps(chain)
+    choice = Choice(Wishes.of(backend), strict=strict, threads=threads)
     with ExitStack() as stack:
         opened = stack.enter_context(Source(source))
         job = Job(
@@ -88,7 +88,7 @@ def process(
             container=container,
             settings=settings,
             strict=strict,
-            threads=threads,
+            choice=choice,
             cancellation=Cancellation(stop),
             report=Reporter(on_progress),
             autorotate=autorotate,
@@ -115,7 +115,7 @@ class Job:
     container: str
     settings: EncodeSettings
     strict: bool
-    threads: int | None
+    choice: Choice
     cancellation: Cancellation
     report: Reporter
     autorotate: bool
@@ -136,9 +136,10 @@ class Job:
         stack.callback(events.close)
         held, first = first_frame(events)
         plan = self._plan(first, steps)
-        executor = stack.enter_context(_executor(plan, self.threads))
+        self._prepare_encoder(plan, first)
         self.report("compiling kernels")
-        executor.warm_up()
+        executor = stack.enter_context(self.choice.executor(plan))
+        first = self.choice.moved(first)
         self.cancellation.check()
         muxer = self._open_muxer(sink)
         try:
@@ -172,19 +173,15 @@ class Job:
             damaged_packets=decoder.damaged_packets + muxer.refused_packets,
             elapsed_s=elapsed_s,
             fps=self.frames_out / elapsed_s if elapsed_s else 0.0,
-            backend="cpu",
+            backend=self.choice.backend.value,
+            decoder=self.choice.decoder_name,
+            encoder=self.choice.encoder_name,
             stages=lines.times(self.frames_out),
-            warnings=(*self.warnings, *encoder.warnings, *decoder.warnings()),
+            warnings=(*self.choice.warnings, *self.warnings, *encoder.warnings, *decoder.warnings()),
         )
 
     def _open_decoder(self) -> SoftwareDecoder:
-        return SoftwareDecoder(
-            self.source,
-            copied=Copies.inputs(self.tracks),
-            span=self.span,
-            threads=self.threads,
-            strict=self.strict,
-        )
+        return self.choice.decoder(self.source, copied=Copies.inputs(self.tracks), span=self.span)
 
     def _check_refused(self, count: int) -> None:
         """Name the copied packets that had to be left out. Raises `InputError` under `strict`."""
@@ -226,14 +223,13 @@ class Job:
             metadata=self.source.container.metadata,
         )
 
-    def _open_encoder(self, muxer: Muxer, plan: Plan, first: Frame) -> SoftwareEncoder:
-        encoder = SoftwareEncoder(
-            muxer.container,
-            self.settings,
-            plan.target,
-            time_base=self.source.time_base,
-            side_data=first.side_data,
+    def _prepare_encoder(self, plan: Plan, first: Frame) -> None:
+        self.choice.prepare_encoder(
+            self.settings, plan.target, time_base=self.source.time_base, side_data=first.side_data
         )
+
+    def _open_encoder(self, muxer: Muxer, plan: Plan, first: Frame) -> StreamEncoder:
+        encoder = self._attach(muxer, plan)
         stream, video = encoder.stream, self.source.video
         stream.metadata.update(stream_tags(video.metadata, muxer.rules))
         stream.disposition = video.disposition
@@ -242,6 +238,10 @@ class Job:
             stream.set_display_matrix(matrix)
         muxer.set_video(stream, plan.target.sample_aspect_ratio)
         return encoder
+
+    def _attach(self, muxer: Muxer, plan: Plan) -> StreamEncoder:
+        del plan  # a join needs it
+        return self.choice.attach(muxer.container)
 
     def _chapters(self) -> list[Any]:
         """The input's chapters, moved with the pictures and cut to the span."""
@@ -314,6 +314,9 @@ class Job:
         lines.decoded.close()
 
     def _filter(self, executor: Any, lines: Lines) -> None:
+        if hasattr(executor, "stream"):  # a GPU works on several frames at a time
+            self._filter_ahead(executor, lines)
+            return
         while (frame := lines.decoded.get()) is not None:
             started = time.perf_counter()
             out = executor.run(frame)
@@ -324,11 +327,20 @@ class Job:
             del out
         lines.filtered.close()
 
+    def _filter_ahead(self, executor: Any, lines: Lines) -> None:
+        started = time.perf_counter()
+        for out in executor.stream(iter(lines.decoded.get, None)):
+            lines.filtered_frames += 1
+            self._pass_on(out, lines)
+        waited_s = lines.decoded.get_wait_s + lines.filtered.put_wait_s
+        lines.busy_s["filter"] += max(0.0, time.perf_counter() - started - waited_s)
+        lines.filtered.close()
+
     def _pass_on(self, frame: Frame, lines: Lines) -> None:
         """A frame to the encoder."""
         lines.filtered.put(frame)
 
-    def _encode(self, encoder: SoftwareEncoder, muxer: Muxer, lines: Lines) -> None:
+    def _encode(self, encoder: StreamEncoder, muxer: Muxer, lines: Lines) -> None:
         while (frame := lines.filtered.get()) is not None:
             started = time.perf_counter()
             for packet in encoder.encode(frame):
@@ -354,37 +366,6 @@ class Job:
         if self.strict:
             raise InputError(f"{self.source.name}: {message}")
         self.warnings.append(message)
-
-
-class Lines:
-    """The two channels of a job and what its threads spent."""
-
-    def __init__(self, first: Frame, plan: Plan, cancellation: Cancellation) -> None:
-        def capacity(bytes_per_frame: int) -> int:
-            return max(1, min(QUEUE_FRAMES, QUEUE_BYTES // bytes_per_frame))
-
-        self.decoded: Channel[Frame] = Channel(capacity(first.format.bytes_per_frame), cancellation)
-        self.filtered: Channel[Frame] = Channel(capacity(plan.target.bytes_per_frame), cancellation)
-        self.busy_s = {"decode": 0.0, "filter": 0.0, "encode": 0.0}
-        self.filtered_frames = 0
-
-    def times(self, frames_out: int) -> tuple[StageTime, ...]:
-        waits = {
-            "decode": self.decoded.put_wait_s,
-            "filter": self.decoded.get_wait_s + self.filtered.put_wait_s,
-            "encode": self.filtered.get_wait_s,
-        }
-        counts = {"decode": self.filtered_frames, "filter": self.filtered_frames, "encode": frames_out}
-        return tuple(
-            StageTime(name=name, frames=counts[name], busy_s=round(busy, 4), wait_s=round(waits[name], 4))
-            for name, busy in self.busy_s.items()
-        )
-
-
-def _executor(plan: Plan, threads: int | None) -> Any:
-    from kernels.backends.cpu import CpuExecutor
-
-    return CpuExecutor(plan, threads=threads)
 
 
 def first_frame(events: Generator[Frame | Packet]) -> tuple[list[Packet], Frame]:

@@ -46,8 +46,13 @@ class Result:
     elapsed_s: float
     fps: float
     backend: str
+    """Where filters ran: 'cpu' or 'cuda'."""
     stages: tuple[StageTime, ...]
     warnings: tuple[str, ...] = ()
+    decoder: str = "software"
+    """'software' or 'NVDEC'."""
+    encoder: str = "software"
+    """'software' or 'NVENC'."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "stages": [asdict(stage) for stage in self.stages], "warnings": list(self.warnings)}

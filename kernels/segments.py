@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kernels.errors import InputError, UnavailableError
+from kernels.backends import Backend
+from kernels.choice import Choice, ReadyStream, Wishes
+from kernels.errors import InputError
+from kernels.io.bare_stream import add_bare_stream
 from kernels.io.beside import Beside
 from kernels.io.carrier import Carrier, SegmentFacts, SegmentReader
 from kernels.io.channel import Cancellation
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from kernels.chain import Step
+    from kernels.choice import StreamEncoder
     from kernels.frame import Frame
     from kernels.io.encode import EncodeSettings
     from kernels.io.frame_index import FrameIndex
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from kernels.io.mux import Muxer
     from kernels.io.seek import Entry
     from kernels.io.source import InputLike
-    from kernels.pipeline import Lines
+    from kernels.lines import Lines
     from kernels.plan import Plan
 
 
@@ -50,7 +54,10 @@ class Settings:
     autorotate: bool = True
     strict: bool = False
     threads: int | None = None
-    backend: str = "cpu"
+    backend: Backend | str | None = None
+    """As in `kernels.process`."""
+    encoder: Backend = Backend.CPU
+    """Who encodes, whatever `backend` says: segments are joined untouched, so all must come from one encoder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +129,7 @@ def join_segments(
     with ExitStack() as stack:
         first, entry = _decode_first(source, pieces[0].first, index, settings)
         common = _common(source, settings, stack, on_progress, stop)
-        job = _JoinJob(**common, pieces=tuple(pieces), index=index, entry=entry, first=first)
+        job = _JoinJob(**common, encoder=settings.encoder, pieces=tuple(pieces), index=index, entry=entry, first=first)
         return job.run(as_steps(settings.chain), sink, stack)
 
 
@@ -143,8 +150,7 @@ def _common(
     stop: threading.Event | None,
 ) -> dict[str, Any]:
     """The fields of `Job` for the whole of a job."""
-    if settings.backend != "cpu":
-        raise UnavailableError(f"backend {settings.backend!r} is not available here; use cpu")
+    wishes = replace(Wishes.of(settings.backend), encode=settings.encoder)
     check_codec(settings.container, settings.encode.codec)
     opened = stack.enter_context(Source(source))
     return {
@@ -154,7 +160,7 @@ def _common(
         "container": settings.container,
         "settings": settings.encode,
         "strict": settings.strict,
-        "threads": settings.threads,
+        "choice": Choice(wishes, strict=settings.strict, threads=settings.threads),
         "cancellation": Cancellation(stop),
         "report": Reporter(on_progress),
         "autorotate": settings.autorotate,
@@ -201,7 +207,7 @@ class _SegmentJob(Job):
     entry: Entry
 
     def _open_decoder(self) -> SoftwareDecoder:
-        return SoftwareDecoder(self.source, span=self.span, entry=self.entry, threads=self.threads, strict=self.strict)
+        return self.choice.decoder(self.source, span=self.span, entry=self.entry)
 
     def _plan(self, first: Frame, steps: tuple[Step, ...]) -> Plan:
         if first.index != self.window.first - self.window.before or first.pts != self.index.pts[first.index]:
@@ -238,6 +244,7 @@ class _JoinJob(Job):
     index: FrameIndex
     entry: Entry
     first: Frame
+    encoder: Backend
 
     def run(self, steps: tuple[Step, ...], sink: BinaryIO, stack: ExitStack) -> Result:
         del stack
@@ -273,6 +280,18 @@ class _JoinJob(Job):
             stages=(),
             warnings=(*self.warnings, *encoder.warnings),
         )
+
+    def _attach(self, muxer: Muxer, plan: Plan) -> StreamEncoder:
+        """What made the pieces, as far as the stream shows it: NVENC's headers are known to the pieces alone."""
+        if self.encoder is Backend.CPU:
+            self._prepare_encoder(plan, self.first)
+            return Job._attach(self, muxer, plan)  # noqa: SLF001 - super() knows no class with slots
+        with self.pieces[0].open() as file, SegmentReader(file, self.pieces[0].name) as segment:
+            headers = segment.extradata
+        stream = add_bare_stream(
+            muxer.container, self.settings.codec, headers, plan.target, time_base=self.source.time_base
+        )
+        return ReadyStream(stream)
 
     def _join(self, muxer: Muxer, beside: Beside, copies: Copies, *, extradata: bytes) -> None:
         total = self.pieces[-1].last - self.pieces[0].first

@@ -90,6 +90,20 @@ class DeviceMemory:
         return surface_planes(own, format_)
 
 
+class DownloadMemory:
+    """NumPy planes of frames that a decoder leaves on the device."""
+
+    on_device = True
+
+    def __init__(self, device: Memory) -> None:
+        self._device = device
+        self.stream = device.stream
+
+    def planes(self, surface: Any, format_: VideoFormat) -> tuple[Plane, ...]:
+        planes: tuple[Any, ...] = self._device.planes(surface, format_)
+        return tuple(plane.get() for plane in planes)
+
+
 def _shift(format_: VideoFormat) -> int:
     pixel = format_.pixel_format
     return 16 - pixel.depth if pixel.depth > 8 else 0
@@ -128,6 +142,11 @@ class NvDecoder(SoftwareDecoder):
         self._problem = ""
         self._resume_after: int | None = None
         self._shown_until = -math.inf
+
+    def to_host(self) -> None:
+        """Give frames in host memory from now on."""
+        if self._memory.on_device:
+            self._memory = DownloadMemory(self._memory)
 
     def warnings(self) -> tuple[str, ...]:
         found = super().warnings()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import av
 import numpy as np
 
-from kernels.color import Range
 from kernels.errors import OutputError, UnavailableError
+from kernels.io.bare_stream import add_bare_stream
 from kernels.io.capabilities import chroma_of
 from kernels.io.encode import check_size
 from kernels.io.nvcaps import DEVICE, encoder_problem, first_line, load
@@ -33,8 +32,6 @@ FALLBACK_RATE: Final = Fraction(25)
 """Told to the encoder when the input has no rate: it only steers rate control, times stay exact."""
 _IDR: Final = 3
 """NV_ENC_PIC_TYPE of a keyframe that nothing refers across."""
-_RAW_FORMATS: Final = {"h264": "h264", "hevc": "hevc", "av1": "obu"}
-"""libav's demuxers of streams without a container."""
 
 
 class Memory(Protocol):
@@ -52,8 +49,8 @@ class Memory(Protocol):
 class HostMemory:
     """Surfaces in NumPy arrays, uploaded by the encoder. Planes may lie anywhere that NumPy can read."""
 
-    on_device = False
-    stream = None
+    on_device: bool = False
+    stream: int | None = None
 
     def __init__(self) -> None:
         self._block: Any = None
@@ -68,7 +65,7 @@ class HostMemory:
 class DeviceMemory:
     """Surfaces on the GPU, from planes that lie there. `cupy` is the module; anything with its arrays does."""
 
-    on_device = True
+    on_device: bool = True
 
     def __init__(self, cupy: Any, stream: Any) -> None:
         self._cupy = cupy
@@ -126,16 +123,17 @@ def _shift(format_: VideoFormat) -> int:
 
 
 class NvEncoder:
-    """Encodes frames of `format_` into a new stream of `container`; timestamps keep the input's time base.
+    """Encodes frames of `format_`; timestamps keep the input's time base. `attach` it to a container first.
 
     Packets come with times, and the stream with parameter sets, colours and HDR10 metadata, as from the software
     encoders. Raises `UnavailableError` when NVENC cannot be opened or fails, `FormatError` for a size it cannot take,
     `OutputError` when frames go in that never come out.
     """
 
+    stream: VideoStream
+
     def __init__(
         self,
-        container: OutputContainer,
         settings: EncodeSettings,
         format_: VideoFormat,
         *,
@@ -155,7 +153,6 @@ class NvEncoder:
         self._order = _DecodeTimes(self.options.reorder_frames)
         self._count = 0
         self._encoder = self._open()
-        self.stream = self._add_stream(container)
 
     def _open(self) -> Any:
         arguments: dict[str, Any] = {**self.options.arguments(), "gpu_id": DEVICE}
@@ -174,25 +171,10 @@ class NvEncoder:
         except Exception as error:  # PyNvVideoCodec's own two classes and RuntimeError have no common root
             raise UnavailableError(encoder_problem(error)) from error
 
-    def _add_stream(self, container: OutputContainer) -> VideoStream:
-        """A stream without an encoder of libav's: its headers are known before the first packet."""
-        codec, format_ = self.options.codec, self._format
+    def attach(self, container: OutputContainer) -> None:
+        """Add the stream to `container`: its headers are known before the first packet."""
         headers = self._signal.write(bytes(self._encoder.GetSequenceParams()), is_keyframe=False)
-        with av.open(io.BytesIO(headers), format=_RAW_FORMATS[codec]) as template:
-            stream = container.add_stream_from_template(template.streams.video[0], opaque=True)
-        context, pixel, color = stream.codec_context, format_.pixel_format, format_.color
-        stream.time_base = self._time_base
-        context.extradata = headers
-        context.width, context.height = format_.width, format_.height
-        context.pix_fmt = pixel.name if pixel.depth == 8 else f"{pixel.name}le"
-        context.sample_aspect_ratio = format_.sample_aspect_ratio
-        context.colorspace = int(color.matrix)
-        context.color_trc = int(color.transfer)
-        context.color_primaries = int(color.primaries)
-        context.color_range = int(color.range or Range.LIMITED)
-        if codec == "hevc" and container.format.name in ("mp4", "mov"):
-            context.codec_tag = "hvc1"  # Apple's players refuse hev1
-        return stream
+        self.stream = add_bare_stream(container, self.options.codec, headers, self._format, time_base=self._time_base)
 
     def encode(self, frame: Frame) -> Iterator[Packet]:
         self._times[self._count] = (frame.pts, frame.duration)

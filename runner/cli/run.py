@@ -100,8 +100,14 @@ def run(
     strict: Annotated[bool, typer.Option("--strict", help="Fail on damaged input instead of concealing it.")] = False,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace OUTPUT when it exists.")] = False,
     backend: Annotated[
-        str, typer.Option("--backend", autocompletion=complete.backends, metavar="NAME", help="cpu or cuda.")
-    ] = "cpu",
+        str | None,
+        typer.Option(
+            "--backend",
+            autocompletion=complete.backends,
+            metavar="NAME",
+            help="cpu or cuda, for all of decoding, filters and encoding; default: what the machine can do.",
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", min=1, help="Threads for filters; default: all cores.")
     ] = None,
@@ -136,7 +142,7 @@ def run(
     from runner.media import check_different, open_input, output_to
     from storage.uri import parse
 
-    if backend not in BACKENDS:
+    if backend is not None and backend not in BACKENDS:
         raise UsageError(f"--backend {backend}: must be {' or '.join(BACKENDS)}")
     steps = parse_chain(vf, CATALOGUE)
     given, wanted = parse(source), parse(target)
@@ -216,6 +222,8 @@ def _describe(result: Result, target: Uri) -> dict[str, Any]:
         "elapsed_s": round(result.elapsed_s, 3),
         "fps": round(result.fps, 2),
         "backend": result.backend,
+        "decoder": result.decoder,
+        "encoder": result.encoder,
         "output": str(target),
         "stages": [asdict(stage) for stage in result.stages],
         "warnings": list(result.warnings),

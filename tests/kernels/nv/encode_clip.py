@@ -30,7 +30,6 @@ def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
         first = frames[0]
         try:
             encoder = NvEncoder(
-                muxer.container,
                 settings,
                 first.format,
                 time_base=first.time_base,
@@ -38,6 +37,7 @@ def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
                 caps=encoder_caps(settings.codec),
                 memory=memory,
             )
+            encoder.attach(muxer.container)
             muxer.set_video(encoder.stream, first.format.sample_aspect_ratio)
             muxer.start()
             for frame in frames:

@@ -39,7 +39,8 @@ def test_a_video_comes_out_and_json_describes_it(inside: Runner, clip: Path, out
     assert ended.code == 0, ended.err
     told = json.loads(ended.out)
     assert told.keys() == {
-        "frames_in", "frames_out", "damaged_packets", "elapsed_s", "fps", "backend", "output", "stages", "warnings",
+        "frames_in", "frames_out", "damaged_packets", "elapsed_s", "fps", "backend", "decoder", "encoder", "output",
+        "stages", "warnings",
     }  # fmt: skip
     assert (told["frames_in"], told["frames_out"], told["damaged_packets"]) == (12, 12, 0)
     assert (told["backend"], told["output"]) == ("cpu", str(target))
