@@ -106,6 +106,10 @@ def runner(
       4 storage    5 provider               6 a rented machine may still be billing
       7 backend or codec missing            130 interrupted
     """
+    from runner.dotenv import load_dotenv
+
+    del debug, version  # `main` and `_print_version` have seen to them
+    load_dotenv(Path.cwd(), os.environ)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -194,16 +194,27 @@ def test_dotenv_cannot_send_a_key_elsewhere(tmp_path: Path) -> None:
     assert environment == {"VAST_API_KEY": "mine"}
 
 
-@pytest.mark.parametrize("line", ["NAME", "1X=2", "A='open", 'A="x" y'])
-def test_a_wrong_line_is_named_and_not_shown(line: str) -> None:
+@pytest.mark.parametrize("line", ["VAST_API_KEY", "B2_REGION='open", 'FRAMEHAUL_GPU="x" y'])
+def test_a_wrong_line_of_ours_is_named_and_not_shown(line: str) -> None:
     with pytest.raises(UsageError, match="line 2") as caught:
         read_dotenv(f"OK=1\n{line}\n", where=".env")
     assert "open" not in str(caught.value)
 
 
+def test_lines_of_other_programs_may_be_anything() -> None:
+    text = "-----BEGIN\nNAME\n1X=2\nTEXT='open\nmore'\nVAST_API_KEY=a\n"
+    assert read_dotenv(text, where=".env") == {"VAST_API_KEY": "a"}
+
+
+def test_reading_twice_is_reading_once(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("VAST_API_KEY=k\nVAST_URL=https://own.example\n")
+    environment: dict[str, str] = {}
+    assert load_dotenv(tmp_path, environment) == load_dotenv(tmp_path, environment) == ("VAST_API_KEY", "VAST_URL")
+
+
 @given(st.text(st.characters(blacklist_characters="'\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", codec="utf-8")))
 def test_what_is_quoted_comes_back(value: str) -> None:
-    assert read_dotenv(f"A='{value}'", where=".env") == {"A": value}
+    assert read_dotenv(f"B2_APPLICATION_KEY='{value}'", where=".env") == {"B2_APPLICATION_KEY": value}
 
 
 # A remote address
