@@ -30,6 +30,8 @@ KEY: Final = "K004SecretThatNobodyMaySee"
 SECRETS: Final = re.compile(r"K004\w+|X-Amz-Signature=\w|Signature=\w|4_token_")
 """Looked for in everything that the tests print: keys, signatures, B2's tokens."""
 READ_TIMEOUT_S: Final = 2.0
+PATIENT_S: Final = 60.0
+"""For what is asked once, without another try: the machine may be busy."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +71,26 @@ class Server:
         """Retries as always, without the waiting."""
         return Retrier(sleep=lambda _: None)
 
-    def store(self, bucket: str, credentials: Credentials | None = None, retrier: Retrier | None = None) -> B2Store:
+    def store(
+        self,
+        bucket: str,
+        credentials: Credentials | None = None,
+        retrier: Retrier | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> B2Store:
         from storage.b2 import B2Store
 
         return B2Store(
             bucket,
             credentials or self.credentials,
             retrier=retrier or self.retrier(),
-            read_timeout_s=READ_TIMEOUT_S,
+            read_timeout_s=read_timeout_s,
         )
 
     def new_bucket(self, *, versioned: bool) -> str:
         """The name of a fresh bucket."""
         name = f"bucket-{secrets.token_hex(6)}"
-        client = self.store(name)._client
+        client = self.store(name, read_timeout_s=PATIENT_S)._client
         client.create_bucket(Bucket=name)
         if versioned:
             client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
