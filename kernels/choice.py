@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from kernels.backends import Backend, Resolution, backend_of, resolve
 from kernels.backends.driver import find_driver
@@ -17,16 +17,13 @@ from kernels.io.software_encoder import SoftwareEncoder
 from kernels.io.source import codec_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from fractions import Fraction
 
-    from av import Packet
-    from av.container import OutputContainer
-    from av.stream import Stream
-    from av.video.stream import VideoStream
-
     from kernels.frame import Frame
+    from kernels.io.bare_stream import StreamEncoder
     from kernels.io.encode import EncodeSettings
+    from kernels.io.mux import Muxer
     from kernels.io.nvdec import NvDecoder
     from kernels.io.nvenc import Memory, NvEncoder
     from kernels.io.seek import Entry
@@ -36,31 +33,6 @@ if TYPE_CHECKING:
 
 LOGGER: Final = logging.getLogger(__name__)
 SOFTWARE: Final = "software"
-
-
-class StreamEncoder(Protocol):
-    """What the pipeline asks of an encoder, whoever does the encoding."""
-
-    stream: VideoStream
-    warnings: tuple[str, ...]
-
-    def encode(self, frame: Frame) -> Iterator[Packet[Any]]: ...
-
-    def flush(self) -> Iterator[Packet[Any]]: ...
-
-
-class ReadyStream:
-    """A stream whose packets were encoded before."""
-
-    def __init__(self, stream: VideoStream) -> None:
-        self.stream = stream
-        self.warnings: tuple[str, ...] = ()
-
-    def encode(self, frame: Frame) -> Iterator[Packet[Any]]:
-        raise NotImplementedError(frame.index)
-
-    def flush(self) -> Iterator[Packet[Any]]:
-        return iter(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +78,9 @@ class Choice:
         return self._resolved.backend
 
     def decoder(
-        self, source: Source, *, copied: Sequence[Stream] = (), span: Span | None = None, entry: Entry | None = None
+        self, source: Source, *, copied: Sequence[Any] = (), span: Span | None = None, entry: Entry | None = None
     ) -> SoftwareDecoder:
-        """The decoder of `source`'s video."""
+        """The decoder of `source`'s video; `copied` are the streams whose packets it hands out untouched."""
         on_gpu = self.backend is Backend.CUDA
         common: dict[str, Any] = {"copied": copied, "span": span, "entry": entry, "threads": self._threads}
         reason = "" if self._wishes.decode is Backend.CPU else self._refuse_decode(source)
@@ -223,13 +195,13 @@ class Choice:
             return frame.replace(planes=tuple(plane.get() for plane in planes))
         return frame
 
-    def attach(self, container: OutputContainer) -> StreamEncoder:
-        """The encoder, its stream added to `container`."""
+    def attach(self, muxer: Muxer) -> StreamEncoder:
+        """The encoder, its stream added to `muxer`."""
         if self._nv_encoder is not None:
-            self._nv_encoder.attach(container)
+            self._nv_encoder.attach(muxer.container)
             return self._nv_encoder
         settings, format_, time_base, side_data = self._encoding
-        return SoftwareEncoder(container, settings, format_, time_base=time_base, side_data=side_data)
+        return SoftwareEncoder(muxer.container, settings, format_, time_base=time_base, side_data=side_data)
 
     def _settle(self, wish: Backend | None, work: str, reason: str) -> None:
         """Software does `work`. Raises `UnavailableError` where the GPU was insisted on."""

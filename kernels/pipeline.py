@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from kernels.backends import Backend
     from kernels.chain import Step
-    from kernels.choice import StreamEncoder
+    from kernels.io.bare_stream import StreamEncoder
     from kernels.io.containers import Track
     from kernels.io.software import SoftwareDecoder
     from kernels.io.source import InputLike
@@ -241,7 +241,7 @@ class Job:
 
     def _attach(self, muxer: Muxer, plan: Plan) -> StreamEncoder:
         del plan  # a join needs it
-        return self.choice.attach(muxer.container)
+        return self.choice.attach(muxer)
 
     def _chapters(self) -> list[Any]:
         """The input's chapters, moved with the pictures and cut to the span."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kernels.backends import Backend
-from kernels.choice import Choice, ReadyStream, Wishes
+from kernels.choice import Choice, Wishes
 from kernels.errors import InputError
-from kernels.io.bare_stream import add_bare_stream
+from kernels.io.bare_stream import ReadyStream, add_bare_stream
 from kernels.io.beside import Beside
 from kernels.io.carrier import Carrier, SegmentFacts, SegmentReader
 from kernels.io.channel import Cancellation
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from kernels.chain import Step
-    from kernels.choice import StreamEncoder
     from kernels.frame import Frame
+    from kernels.io.bare_stream import StreamEncoder
     from kernels.io.encode import EncodeSettings
     from kernels.io.frame_index import FrameIndex
     from kernels.io.join import Piece

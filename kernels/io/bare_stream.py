@@ -1,24 +1,51 @@
-"""A video stream of a container that no encoder of libav's stands behind: its packets come ready."""
+"""Streams that no encoder of libav's stands behind: their packets come ready, and so do their headers."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import av
 
 from kernels.color import Range
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from fractions import Fraction
 
+    from av import Packet
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-    from kernels.frame import VideoFormat
+    from kernels.frame import Frame, VideoFormat
 
 _RAW_FORMATS: Final = {"h264": "h264", "hevc": "hevc", "av1": "obu"}
 """libav's demuxers of streams without a container."""
+
+
+class StreamEncoder(Protocol):
+    """What the pipeline asks of an encoder, whoever does the encoding."""
+
+    stream: VideoStream
+    warnings: tuple[str, ...]
+
+    def encode(self, frame: Frame) -> Iterator[Packet[Any]]: ...
+
+    def flush(self) -> Iterator[Packet[Any]]: ...
+
+
+class ReadyStream:
+    """A stream whose packets were encoded before."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        self.stream = stream
+        self.warnings: tuple[str, ...] = ()
+
+    def encode(self, frame: Frame) -> Iterator[Packet[Any]]:
+        raise NotImplementedError(frame.index)
+
+    def flush(self) -> Iterator[Packet[Any]]:
+        return iter(())
 
 
 def add_bare_stream(
