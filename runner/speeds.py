@@ -129,7 +129,7 @@ def shipped_table() -> SpeedTable:
 
 def worker_abilities() -> Abilities:
     """What `runner.worker` does of its work on a GPU; machines run the same version as this one."""
-    return Abilities()
+    return Abilities(cuda=True, nvdec=True, nvenc=True)
 
 
 def speed_of(

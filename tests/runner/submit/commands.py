@@ -35,7 +35,8 @@ class Desk:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "NUMBA_CACHE_DIR") if name in os.environ}
         places = {"XDG_STATE_HOME": "state", "XDG_CONFIG_HOME": "config", "HOME": "home"}
         own = {name: str(self.home / folder) for name, folder in places.items()}
-        return kept | own | dict(self.variables)
+        # The machines on offer have GPUs, the processes that stand for them have none.
+        return kept | own | {"FRAMEHAUL_ENCODER": "software"} | dict(self.variables)
 
     def start(self, *words: str | Path) -> subprocess.Popen[str]:
         (self.home / "home").mkdir(exist_ok=True)
