@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None and not (debug or sys.warnoptions):
         warnings.simplefilter("ignore")  # those of libraries are for developers; ours are printed as lines
     if arguments is None and debug:
-        _log_storage()
+        _log_tries()
     _print_any_name()
     held: list[BaseException] = []
     code = _run([word for word in given if word != "--debug"] or ["--help"], held, debug=debug)
@@ -168,12 +168,13 @@ def _flush(*, debug: bool) -> int:
     return ExitCode.DONE
 
 
-def _log_storage() -> None:
-    """With --debug, say what is tried again and why."""
+def _log_tries() -> None:
+    """With --debug, say what is tried again and why, by the store or by the provider."""
     import logging
 
     logging.basicConfig(format="%(name)s: %(message)s")
-    logging.getLogger("storage").setLevel(logging.INFO)
+    for package in ("storage", "runner"):
+        logging.getLogger(package).setLevel(logging.INFO)
 
 
 def _print_any_name() -> None:
