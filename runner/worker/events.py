@@ -28,6 +28,7 @@ EVENT_S: Final = 3.0
 """Between two events while nothing but frames changes."""
 LOG_S: Final = 15.0
 BEAT_S: Final = 1.0
+ALIVE_S: Final = 5.0
 MAX_LINE: Final = 2000
 MAX_LINES: Final = 5000
 """Kept for the next piece of the log; older ones are dropped when the store does not answer."""
@@ -42,6 +43,7 @@ class Vital:
         self._state = "booting"
         self._mark = 0
         self._written_s = 0.0
+        self._guard = threading.Lock()
 
     def numbers(self) -> tuple[int, int]:
         """The numbers of the next event and the next piece of the log: no restart uses one again."""
@@ -55,7 +57,20 @@ class Vital:
         write_private(self._numbers, json.dumps([event, piece]).encode())
 
     def beat(self, state: str | None = None, *, moved: bool = False) -> None:
-        """Still alive; `moved` says that something was done since."""
+        """Still alive; `moved` says that something was done since. From any thread."""
+        with self._guard:
+            self._beat(state, moved=moved)
+
+    def keep_beating(self) -> None:
+        """A sign of life in any case, from now on: what does not get on is another matter, with a limit of its own."""
+        threading.Thread(target=self._beat_for_ever, name="vital", daemon=True).start()
+
+    def _beat_for_ever(self) -> None:
+        while True:
+            self.beat()
+            time.sleep(ALIVE_S)
+
+    def _beat(self, state: str | None, *, moved: bool) -> None:
         changed = state is not None and state != self._state
         self._state = state or self._state
         self._mark += moved or changed

@@ -58,6 +58,7 @@ def work(location: str, notes: Path) -> int:
         return GIVEN_UP
     redact.add(boot.secrets())
     write_private(notes / "limits.json", json.dumps(_limits(boot)).encode())
+    vital.keep_beating()
     workspace = open_workspace(boot)
     report = Reporter(workspace, boot.worker, vital, lines, redact, deadline_s=boot.deadline_s)
     try:

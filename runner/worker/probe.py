@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from runner.errors import WorkerError
+from runner.speeds import SOFTWARE
 
 if TYPE_CHECKING:
     from runner.records import WorkPlan
@@ -34,7 +35,7 @@ def probe(workspace: Workspace, plan: WorkPlan) -> str:
     if os.environ.get(NO_SELF_DESTROY):
         raise GiveUpError(f"this machine could not end itself: {os.environ[NO_SELF_DESTROY]}")
     gpu = _gpu()
-    needs_gpu = plan.encoder != "software" or plan.spec.backend == "cuda"
+    needs_gpu = plan.encoder != SOFTWARE or plan.spec.backend == "cuda"
     if needs_gpu and not gpu:
         raise GiveUpError(f"the job needs a GPU ({plan.encoder} encoder, {plan.spec.backend} backend); there is none")
     mbps = _read_mbps(workspace, plan)

@@ -6,7 +6,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final
 
-from runner.errors import ProviderError, ProviderKeyError
+from runner.errors import ProviderError, ProviderKeyError, RefusedError
 
 if TYPE_CHECKING:
     from runner.clock import Clock
@@ -28,14 +28,16 @@ class SelfDestroyError(ProviderError):
 
 def check_self_destroy() -> None:
     """Raises `SelfDestroyError` unless the key can see this very instance. A silent API proves nothing against it."""
-    with _client(patience_s=CHECK_S, read_timeout_s=CHECK_S) as client:
-        try:
+    try:
+        with _client(patience_s=CHECK_S, read_timeout_s=CHECK_S) as client:
             known = client.show(_instance_id()) is not None
-        except ProviderKeyError as error:
-            raise SelfDestroyError(f"its key is refused: {error}") from error
-        except ProviderError as error:
-            log.warning("whether this machine can end itself is not known: %s", error)
-            return
+    except SelfDestroyError:
+        raise
+    except (ProviderKeyError, RefusedError) as error:
+        raise SelfDestroyError(f"its key is refused: {error}") from error
+    except ProviderError as error:
+        log.warning("whether this machine can end itself is not known: %s", error)
+        return
     if not known:
         raise SelfDestroyError(f"instance {_instance_id()} is not known to its own key")
 

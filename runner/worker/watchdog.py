@@ -170,8 +170,9 @@ class Watchdog:
         if told is not None:
             return float(told["started_s"])
         now_s = self._clock.now()
-        self._notes.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.write_text(json.dumps({"started_s": now_s}), encoding="utf-8")
+        with contextlib.suppress(OSError):  # a disk that takes no note takes no work either, and the child says so
+            self._notes.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.write_text(json.dumps({"started_s": now_s}), encoding="utf-8")
         return now_s
 
 
@@ -191,7 +192,10 @@ def watch(location: str, notes: Path, clock: Clock, *, boot_s: float = BOOT_S) -
     command = [sys.executable, "-m", "runner", "worker", "--work"]
     dog = Watchdog(command, notes, clock, environment={**environment, "FRAMEHAUL_BOOT_URL": location}, boot_s=boot_s)
     signal.signal(signal.SIGTERM, lambda *_: _end_on_signal(dog))
-    reason = dog.run()
+    try:
+        reason = dog.run()
+    except Exception as error:  # noqa: BLE001 - whatever happens, the machine has to end
+        reason = f"the watchdog failed: {type(error).__name__}: {error}"
     log.warning("the work ends: %s", reason)
     if rented:
         destroy_self(clock)

@@ -178,6 +178,29 @@ def test_a_rented_machine_destroys_itself_when_it_is_done(
     assert market.instances[number].starts == 1
 
 
+def test_a_restarted_container_goes_on_with_what_it_was_told_before(
+    market: FakeVast, sources: Path, tmp_path: Path, account: Callable[[str], str], remote: B2Store
+) -> None:
+    remote.put("in.mp4", (sources / "large.mp4").read_bytes())
+    run = plan_run(
+        account(""), account("in.mp4"), account("out.mkv"), cuts=(20, 40), state=tmp_path / "state", chain="nlmeans=s=3"
+    )
+    number = rent(market, run.access(provider="vast").boot(LABEL, deadline_s=time.time() + 2 * LONG_S))
+    until(lambda: 0 in run.commits())
+    run.bucket.delete(run.bucket.folder.boot(LABEL))
+    before = {name: run.bucket.head(run.bucket.folder.object(name)) for name in run.objects("events/")}
+    market.break_next("destroy", status=500)
+    market.kill(number)
+    until(lambda: not market.billing())
+    done = run.done()
+    assert done is not None
+    assert done.ok
+    assert market.instances[number].starts == 2
+    after = {name: run.bucket.head(run.bucket.folder.object(name)) for name in before}
+    assert after == before  # no event was ever written over another
+    assert len(run.objects("events/")) > len(before)
+
+
 def test_a_rented_machine_that_cannot_boot_destroys_itself(market: FakeVast, server: Server) -> None:
     rent(market, f"{server.url}/nobody/nothing")
     until(lambda: not market.billing())
