@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from runner.workload import Workload
 
 SHOWN_REASONS: Final = 3
+LONELY_FACTOR: Final = Decimal("1.5")
+"""What it is worth that another machine of the same encoder family is on offer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,9 +225,15 @@ def _choose(
     found.sort(key=_rank)
     if not found:
         raise PlanError(_why_none(work.spec, offers, refused))
-    encoder = family or found[0].encoder
+    encoder = family or _family(found)
     work = work.model_copy(update={"encoder": encoder})
     choices = tuple(choice for choice in found if choice.encoder == encoder)
+    kept = {choice.offer.id for choice in choices}
+    refused += [
+        Refusal(offer=choice.offer, reason=f"it would encode with {choice.encoder}, and this plan with {encoder}")
+        for choice in found
+        if choice.offer.id not in kept
+    ]
     return JobPlan(
         work=work,
         share=share,
@@ -233,6 +241,24 @@ def _choose(
         refused=tuple(refused),
         warnings=(*facts.warnings, *_warnings(choices[0], now.limits_of(work.spec), now)),
     )
+
+
+def _family(found: Sequence[Choice]) -> str:
+    """The encoder family of the best choice in `found`, which is ranked.
+
+    When a machine is lost, only the same family can go on: a generation with a single machine has to be that much
+    cheaper than one with more.
+    """
+    machines: dict[str, set[str]] = {}
+    for choice in found:
+        machines.setdefault(choice.encoder, set()).add(choice.offer.machine)
+    has_more = any(name != SOFTWARE and len(those) > 1 for name, those in machines.items())
+
+    def worth(choice: Choice) -> Decimal:
+        is_lonely = has_more and choice.encoder != SOFTWARE and len(machines[choice.encoder]) == 1
+        return choice.estimate.cost.expected * (LONELY_FACTOR if is_lonely else 1)
+
+    return min(found, key=worth).encoder
 
 
 def families(work: Workload, wanted: str, offer: Offer, now: Conditions) -> tuple[str, ...]:
