@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import av
 
 from kernels.color import Range
+from kernels.io.damage import LOG_LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from fractions import Fraction
 
     from av import Packet
-    from av.container import OutputContainer
+    from av.container import InputContainer, OutputContainer
     from av.video.stream import VideoStream
 
     from kernels.frame import Frame, VideoFormat
@@ -52,7 +53,7 @@ def add_bare_stream(
     container: OutputContainer, codec: str, headers: bytes, format_: VideoFormat, *, time_base: Fraction
 ) -> VideoStream:
     """A new stream of `format_` whose `headers` (parameter sets with start codes, or AV1's) are known already."""
-    with av.open(io.BytesIO(headers), format=_RAW_FORMATS[codec]) as template:
+    with _opened(headers, _RAW_FORMATS[codec]) as template:
         stream = container.add_stream_from_template(template.streams.video[0], opaque=True)
     context, pixel, color = stream.codec_context, format_.pixel_format, format_.color
     stream.time_base = time_base
@@ -67,3 +68,14 @@ def add_bare_stream(
     if codec == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # Apple's players refuse hev1
     return stream
+
+
+def _opened(headers: bytes, format_: str) -> InputContainer:
+    """Headers as an input, whose missing pictures libav reports: nobody may take that for damage of theirs."""
+    with LOG_LOCK:
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.PANIC)
+        try:
+            return av.open(io.BytesIO(headers), "r", format=format_)
+        finally:
+            av.logging.set_level(level)
