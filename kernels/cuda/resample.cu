@@ -68,18 +68,17 @@ struct Column {
     }
 };
 
-__device__ __forceinline__ void add(float4 &sum, float weight, const float *four) {
+// sum + weight * four
+__device__ __forceinline__ float4 added(float4 sum, float weight, const float *four) {
     const float4 value = *(const float4 *)four;
-    sum.x += weight * value.x;
-    sum.y += weight * value.y;
-    sum.z += weight * value.z;
-    sum.w += weight * value.w;
+    return make_float4(sum.x + weight * value.x, sum.y + weight * value.y, sum.z + weight * value.z,
+                       sum.w + weight * value.w);
 }
 
 // source: source_width x source_height samples, target: width x height, pitches and frames in elements.
 // starts_*: the first source column (row) of every target column (row), before mirroring; weights_*: (period_*, TAPS_*)
 // of target column (row) i in row i % period_*.
-extern "C" __global__ void __launch_bounds__(TILE_W / 4 * TILE_H / ROWS)
+extern "C" __global__ void __launch_bounds__(TILE_W / 4 * TILE_H / ROWS, 4)
     resample(const SAMPLE_IN *__restrict__ source, int source_pitch, long long source_frame,
              SAMPLE_OUT *__restrict__ target, int target_pitch, long long target_frame, int width, int height,
              int source_width, int source_height, float scale, int peak, const int *__restrict__ starts_x,
@@ -133,11 +132,12 @@ extern "C" __global__ void __launch_bounds__(TILE_W / 4 * TILE_H / ROWS)
 #if WHOLE
 #pragma unroll(TAPS_Y <= 16 ? TAPS_Y : 4)
             for (int k = 0; k < TAPS_Y; k++) {
-                add(sum[r], weights[k], &across[skipped + k][4 * threadIdx.x]);
+                sum[r] = added(sum[r], weights[k], &across[skipped + k][4 * threadIdx.x]);
             }
 #else
+#pragma unroll 1
             for (int k = max(0, -skipped); k < min(TAPS_Y, rows - skipped); k++) {
-                add(sum[r], weights[k], &across[skipped + k][4 * threadIdx.x]);
+                sum[r] = added(sum[r], weights[k], &across[skipped + k][4 * threadIdx.x]);
             }
 #endif
         }

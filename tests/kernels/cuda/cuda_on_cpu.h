@@ -94,7 +94,8 @@ extern dim3 block_size, grid_size;
 // What a launch asks for, and where it failed.
 struct Launch {
     unsigned grid[3], block[3];
-    unsigned order; // of threads: 0 forward, 1 backward, above: shuffled anew for each block and after each barrier
+    unsigned order; // of blocks and threads: 0 forward, 1 backward, above: shuffled anew for each block and after each
+                    // barrier
     int count;      // of arguments
     const char *const *types;
     void *const *values;

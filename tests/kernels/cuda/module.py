@@ -1,9 +1,9 @@
 """Kernels run on the CPU under the rules of a strict GPU: the face of `cupy.RawModule`, for NumPy arrays.
 
 `Module` compiles an unchanged `.cu` text with g++ (builds are kept by content) and its functions launch as CuPy's
-do. Strict means: shared memory and local variables start as poison; the threads of a block run forward, backward
-or shuffled, anew after each barrier; every thread must reach every barrier; arguments must have the kernel's own
-types; undefined behaviour, and every access outside an array (see `memory.guarded`), ends the launch with an error.
+do. Strict means: shared memory and local variables start as poison; blocks, and the threads of a block, run forward,
+backward or shuffled, anew after each barrier; every thread must reach every barrier; arguments must have the kernel's
+own types; undefined behaviour, and every access outside an array (see `memory.guarded`), ends the launch with an error.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 HERE: Final = Path(__file__).parent
 CACHE: Final = Path(os.environ.get("CUDA_ON_CPU_CACHE", HERE.parents[2] / ".cuda_on_cpu"))
 ORDERS: Final = (0, 1, 2)
-"""Thread orders that together find every missing barrier of ours (see `mutants.py`): forward, backward, shuffled."""
+"""Forward, backward, shuffled."""
 MAX_THREADS: Final = 1024
 """Threads of a block, on every GPU."""
 
 _FLAGS: Final = (
     "-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-fno-semantic-interposition", "-ffp-contract=off",
-    "-ftrivial-auto-var-init=pattern",
+    "-ftrivial-auto-var-init=pattern", "-fno-strict-aliasing",
     "-fsanitize=undefined,bounds-strict,float-cast-overflow", "-fsanitize-undefined-trap-on-error",
 )  # fmt: skip
 _SIGNALS: Final = {

@@ -1,4 +1,5 @@
-// Runs the blocks of a launch one after another, and the threads of a block as fibres that switch at barriers.
+// Runs the blocks of a launch one after another, and the threads of a block as fibres that switch at barriers, both in
+// the order that the launch asks for.
 //
 // A thread is started only when those before it have ended or wait; one that never waits costs a call. Memory faults
 // and the traps of the undefined-behaviour sanitizer end the launch with the block and thread they happened in.
@@ -309,17 +310,18 @@ int run(Launch *launch, void (*body)(void *), void *argument, char *shared, size
     block_size = {launch->block[0], launch->block[1], launch->block[2]};
     grid_size = {launch->grid[0], launch->grid[1], launch->grid[2]};
     seed = launch->order * 2654435761u;
-    for (unsigned z = 0; z < grid_size.z; z++) {
-        for (unsigned y = 0; y < grid_size.y; y++) {
-            for (unsigned x = 0; x < grid_size.x; x++) {
-                block_index = {x, y, z};
-                memset(shared, 0xFF, shared_bytes); // a float of that is no number, an int is -1
-                if (const int verdict = run_block(launch)) {
-                    blame(launch);
-                    fibers.clear();
-                    return verdict;
-                }
-            }
+    std::vector<unsigned> blocks((size_t)grid_size.x * grid_size.y * grid_size.z);
+    for (size_t i = 0; i < blocks.size(); i++) {
+        blocks[i] = i;
+    }
+    arrange(blocks, launch->order);
+    for (const unsigned i : blocks) {
+        block_index = {i % grid_size.x, i / grid_size.x % grid_size.y, i / grid_size.x / grid_size.y};
+        memset(shared, 0xFF, shared_bytes); // a float of that is no number, an int is -1
+        if (const int verdict = run_block(launch)) {
+            blame(launch);
+            fibers.clear();
+            return verdict;
         }
     }
     return DONE;
