@@ -228,12 +228,13 @@ def _choose(
     encoder = family or _family(found)
     work = work.model_copy(update={"encoder": encoder})
     choices = tuple(choice for choice in found if choice.encoder == encoder)
-    kept = {choice.offer.id for choice in choices}
-    refused += [
-        Refusal(offer=choice.offer, reason=f"it would encode with {choice.encoder}, and this plan with {encoder}")
-        for choice in found
-        if choice.offer.id not in kept
-    ]
+    others: dict[str, Choice] = {}
+    for choice in found:
+        if choice.offer.id not in {one.offer.id for one in choices}:
+            others.setdefault(choice.offer.id, choice)
+    for choice in others.values():
+        reason = f"it would encode with {choice.encoder}, and this plan with {encoder}"
+        refused.append(Refusal(offer=choice.offer, reason=reason))
     return JobPlan(
         work=work,
         share=share,
