@@ -113,7 +113,7 @@ def _print(plan: dict[str, Any]) -> None:
     if len(plan["refused"]) > SHOWN_REFUSALS:
         print(f"and {len(plan['refused']) - SHOWN_REFUSALS} more that could not")
     if not all(one["measured"] for one in shown):
-        print("~ speeds are estimates; --sample 10 measures one")
+        print("~ the speed is an estimate")
     print("nothing was rented")
 
 
