@@ -65,6 +65,9 @@ class CupyEngine:
             queue: cupy.cuda.Stream(non_blocking=True) for queue in (Queue.UPLOAD, Queue.COMPUTE, Queue.DOWNLOAD)
         }
         self._loaded: dict[Kernel, Any] = {}
+        properties = cupy.cuda.runtime.getDeviceProperties(self._device_id)
+        self.name = str(properties["name"].decode(errors="replace"))
+        self.cache_bytes = int(properties["l2CacheSize"])
 
     def load(self, kernel: Kernel) -> Any:
         """The compiled entry point: a cubin made beforehand, else from CuPy's cache, else compiled now."""
@@ -157,6 +160,19 @@ class CupyEngine:
 
     def replay(self, graph: Any) -> None:
         graph.launch(self._streams[Queue.COMPUTE])
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        """How long the GPU takes for what `work` puts into the compute queue."""
+        stream = self._streams[Queue.COMPUTE]
+        begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+        begin.record(stream)
+        work()
+        end.record(stream)
+        end.synchronize()
+        return float(cupy.cuda.get_elapsed_time(begin, end)) / 1000
+
+    def duplicate(self, source: Any, target: Any) -> None:
+        target.data.copy_from_device_async(source.data, source.nbytes, self._streams[Queue.COMPUTE])
 
     def adopt(self, array: Any) -> Any:
         if isinstance(array, np.ndarray):

@@ -1,0 +1,1 @@
+"""What `runner bench` measures; it works from the installed wheel, and never asserts."""

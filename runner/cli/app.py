@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runner.cli.bench import bench
 from runner.cli.compare import compare
 from runner.cli.config import config
 from runner.cli.cp import cp
@@ -59,6 +60,7 @@ for command, summary in (
     (ops, "List the operations and their options."),
     (compare, "Measure how far two videos lie apart."),
     (doctor, "Show what this machine can do."),
+    (bench, "Measure how fast this machine is."),
     (demo, "See all of it on a clip it makes itself."),
     (ls, "List objects in a bucket or a folder."),
     (stat, "Show what is known about one object."),
