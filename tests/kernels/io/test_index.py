@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import av
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import kernels
 from kernels.errors import InputError
@@ -190,3 +193,32 @@ def test_fragments_are_read_whole() -> None:
     data = target.getvalue()
     assert media_ranges(io.BytesIO(data)) == ()
     assert list(read_index(io.BytesIO(data)).pts) == _decoded(data)
+
+
+@st.composite
+def clips(draw: st.DrawFn) -> Clip:
+    """Anything of few frames: groups open or closed, B-frames, uneven times, sound that begins elsewhere."""
+    steps = draw(st.one_of(st.just([40] * 24), st.lists(st.integers(5, 400), min_size=1, max_size=30)))
+    x264 = (
+        f"b-adapt=0:scenecut=0:keyint={draw(st.integers(1, 12))}:min-keyint=1:"
+        f"open-gop={draw(st.integers(0, 1))}:b-pyramid={draw(st.sampled_from(['none', 'normal']))}"
+    )
+    options = {"preset": "ultrafast", "bf": str(draw(st.integers(0, 3))), "x264-params": x264, "crf": "35"}
+    sounds = draw(st.sampled_from([(), (Sound(),), (Sound(start_s=Fraction(1, 3)),)]))
+    return Clip(
+        container=draw(st.sampled_from(["mp4", "mov", "mkv", "ts", "flv"])),
+        options=options,
+        pts=list(accumulate(steps, initial=draw(st.sampled_from([0, 40, 5000])))),
+        time_base=MILLISECOND,
+        size=(32, 32),
+        sounds=sounds,
+    )
+
+
+@settings(max_examples=60)
+@given(clips())
+def test_whatever_the_clip_its_index_is_what_decoding_gives(clip: Clip) -> None:
+    data = make(clip)
+    index = read_index(io.BytesIO(data))
+    assert list(index.pts) == _decoded(data)
+    assert index.keyframes[:1] == (0,)
