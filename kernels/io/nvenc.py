@@ -63,7 +63,10 @@ class HostMemory:
 
 
 class DeviceMemory:
-    """Surfaces on the GPU, from planes that lie there. `cupy` is the module; anything with its arrays does."""
+    """Surfaces on the GPU, from planes that are ready for what this thread queues on its current stream.
+
+    `cupy` is the module; anything with its arrays and streams does.
+    """
 
     on_device: bool = True
 
@@ -75,12 +78,13 @@ class DeviceMemory:
 
     @classmethod
     def on_gpu(cls) -> DeviceMemory:
-        """With a stream that waits for the default one, where frames are handed over."""
+        """With a stream of its own on the current device."""
         import cupy
 
-        return cls(cupy, cupy.cuda.Stream(non_blocking=False))
+        return cls(cupy, cupy.cuda.Stream(non_blocking=True))
 
     def surface(self, frame: Frame) -> Any:
+        self._stream.wait_event(self._cupy.cuda.get_current_stream().record())
         with self._stream:
             if self._block is None:
                 self._block = self._cupy.empty(surface_shape(frame.format), frame.format.pixel_format.dtype)

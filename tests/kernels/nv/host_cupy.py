@@ -23,9 +23,17 @@ class DeviceArray(np.ndarray[Any, np.dtype[Any]]):
 
 
 class HostCupy:
+    """Everything is done at once; `cuda` is the submodule."""
+
     class Stream:
         ptr = 0
         synchronized = 0
+
+        def record(self) -> object:
+            return self
+
+        def wait_event(self, event: object) -> None:
+            assert isinstance(event, HostCupy.Stream)
 
         def __enter__(self) -> None:
             pass
@@ -46,3 +54,8 @@ class HostCupy:
     @staticmethod
     def empty(shape: tuple[int, ...], dtype: Any) -> Any:
         return np.empty(shape, dtype).view(DeviceArray)
+
+    class cuda:  # noqa: N801 - as CuPy calls it
+        @staticmethod
+        def get_current_stream() -> HostCupy.Stream:
+            return HostCupy.Stream()

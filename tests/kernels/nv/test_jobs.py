@@ -289,3 +289,27 @@ def test_segments_from_nvenc_are_joined(machine: Machine) -> None:
     with av.open(io.BytesIO(target.read_bytes())) as container:
         dts = [packet.dts or 0 for packet in container.demux(video=0) if packet.size]
     assert dts == sorted(set(dts))
+
+
+@pytest.mark.parametrize(
+    ("chain", "pixel_format"),
+    [("hflip", "yuv420p"), ("cas=0.5", "yuv420p"), ("hflip,eq=contrast=1.2", "yuv420p10le"), ("cas=0.5", "yuv444p")],
+)
+def test_frames_stay_on_the_device_between_the_engines(machine: Machine, chain: str, pixel_format: str) -> None:
+    """What software makes of the same chain, within the code that rounding may differ by."""
+    machine = prepare(machine, replace(CLIP, pixel_format=pixel_format, sounds=())).with_(NV_H264_BITS=10)
+    given, target = machine.work / "in.mp4", machine.work / "out.mp4"
+    ended = machine.run("-W", "error", "-m", "tests.kernels.nv.device_job", str(given), str(target), chain)
+    assert ended.returncode == 0, ended.stderr
+    said = json.loads(ended.stdout.splitlines()[-1])
+    assert said["where"] == ["DeviceArray"]
+    reference = run(machine.without("libcuda.so.1"), "--vf", chain, "--codec", "ffv1", suffix="mkv")
+    wanted, found = frames_of(reference.output), frames_of(target)
+    assert len(found) == 30
+    for one, other in zip(found, wanted, strict=True):
+        assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(one, other, strict=True))
+
+
+def frames_of(path: Path) -> list[list[np.ndarray]]:
+    with av.open(str(path)) as container:
+        return [[np.from_dlpack(plane).copy() for plane in frame.planes] for frame in container.decode(video=0)]

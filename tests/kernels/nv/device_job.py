@@ -1,0 +1,88 @@
+"""A job that stays on the device: NVDEC, the GPU's kernels under the strict engine, NVENC; then one line of JSON.
+
+Arguments: input, output, chain.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernels.backends.device import DeviceExecutor
+from kernels.catalogue import CATALOGUE
+from kernels.chain import parse_chain
+from kernels.choice import _layout
+from kernels.frame import Frame
+from kernels.io.encode import EncodeSettings
+from kernels.io.mux import Muxer, Reserve
+from kernels.io.nvcaps import encoder_caps
+from kernels.io.nvdec import DeviceMemory as DecodedMemory
+from kernels.io.nvdec import NvDecoder
+from kernels.io.nvenc import DeviceMemory as EncodedMemory
+from kernels.io.nvenc import NvEncoder
+from kernels.io.source import Source
+from kernels.plan import plan_chain
+from tests.kernels.cuda.frames import DeviceArray, StrictFrameEngine
+from tests.kernels.nv.host_cupy import CUDA, HostCupy
+
+
+class Surface(DeviceArray):
+    """An array of the strict engine's that PyNvVideoCodec takes for one on the device."""
+
+    def __dlpack_device__(self) -> tuple[Any, Any]:
+        return CUDA
+
+    def __dlpack__(self, *_: Any, **__: Any) -> Any:
+        return np.ndarray.__dlpack__(self.view(np.ndarray))
+
+
+class StrictCupy(HostCupy):
+    @staticmethod
+    def from_dlpack(surface: Any) -> Any:
+        return HostCupy.from_dlpack(surface).view(DeviceArray)
+
+    @staticmethod
+    def empty(shape: tuple[int, ...], dtype: Any) -> Any:
+        return np.empty(shape, dtype).view(Surface)
+
+
+def main(path: str, target: str, chain: str) -> dict[str, Any]:
+    engine = StrictFrameEngine()
+    with Source(path) as source, Path(target).open("w+b") as sink:
+        decoder = NvDecoder(source, memory=DecodedMemory(StrictCupy, StrictCupy.Stream()), insist=True)
+        events = (event for event in decoder if isinstance(event, Frame))
+        first = next(events)
+        plan = plan_chain(first.format, parse_chain(chain, CATALOGUE))
+        plan = plan_chain(first.format, parse_chain(chain, CATALOGUE), pixel_format=plan.target.pixel_format)
+        encoder = NvEncoder(
+            EncodeSettings(),
+            plan.target,
+            time_base=first.time_base,
+            side_data=first.side_data,
+            caps=encoder_caps("h264"),
+            memory=EncodedMemory(StrictCupy, StrictCupy.Stream()),
+        )
+        layouts = {"source": _layout(plan.source), "target": _layout(plan.target)}
+        muxer = Muxer(sink, Path(target).suffix[1:], reserve=Reserve(), origin_s=source.start_s)
+        encoder.attach(muxer.container)
+        muxer.set_video(encoder.stream, first.format.sample_aspect_ratio)
+        muxer.start()
+        where = set()
+        with DeviceExecutor(plan, engine, **layouts) as executor:
+            executor.warm_up()
+            for frame in executor.stream(iter([first, *events])):
+                where |= {type(plane).__name__ for plane in frame.planes}
+                for packet in encoder.encode(frame):
+                    muxer.write_video(packet)
+        for packet in encoder.flush():
+            muxer.write_video(packet)
+        muxer.finish()
+    return {"where": sorted(where), "replays": engine.replays}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(*sys.argv[1:])) + "\n")
