@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kernels.backends import Backend
+from kernels.backends import Backend, backend_of
 from kernels.choice import Choice, Wishes
 from kernels.errors import InputError
 from kernels.io.bare_stream import ReadyStream, add_bare_stream
@@ -55,7 +55,7 @@ class Settings:
     strict: bool = False
     threads: int | None = None
     backend: Backend | str | None = None
-    """As in `kernels.process`."""
+    """Where filters run; on a machine with a GPU, decoding is then the machine's own choice."""
     encoder: Backend = Backend.CPU
     """Who encodes, whatever `backend` says: segments are joined untouched, so all must come from one encoder."""
 
@@ -150,7 +150,9 @@ def _common(
     stop: threading.Event | None,
 ) -> dict[str, Any]:
     """The fields of `Job` for the whole of a job."""
-    wishes = replace(Wishes.of(settings.backend), encode=settings.encoder)
+    filters = backend_of(settings.backend)
+    decode = Backend.CPU if filters is Backend.CPU else None
+    wishes = Wishes(decode=decode, filters=filters, encode=settings.encoder)
     check_codec(settings.container, settings.encode.codec)
     opened = stack.enter_context(Source(source))
     return {
