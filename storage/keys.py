@@ -6,9 +6,11 @@ https://www.backblaze.com/apidocs (b2_authorize_account, b2_list_buckets, b2_cre
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 API: Final = "https://api.backblazeb2.com"
+API_VARIABLE: Final = "B2_API_URL"
+_THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 READING: Final = ("listBuckets", "listFiles", "readFiles")
 """What a machine needs that only reads objects whose keys begin with a prefix."""
 WRITING: Final = (*READING, "writeFiles", "deleteFiles")
@@ -172,7 +176,19 @@ class KeyService:
 
 
 def account_service(credentials: Credentials) -> KeyService:
-    """The service of the account that `credentials` belong to. Raises `CredentialsError` where there is none."""
+    """The service of the account that `credentials` belong to. Raises `CredentialsError` where there is none.
+
+    `B2_API_URL` names another server that speaks the same API, for accounts elsewhere than at Backblaze.
+    """
+    other = os.environ.get(API_VARIABLE, "").strip()
+    if other:
+        parts = urlsplit(other)
+        local = parts.scheme == "http" and parts.hostname in _THIS_MACHINE
+        if not (parts.scheme == "https" or local) or not parts.hostname or parts.username or parts.query:
+            raise CredentialsError(
+                f"{API_VARIABLE} is no https:// address (http:// is for this machine alone); unset it"
+            )
+        return KeyService(credentials, api=other)
     if not credentials.endpoint.endswith(".backblazeb2.com"):
         raise CredentialsError(f"{credentials.endpoint} is not Backblaze B2, which alone makes keys for a while")
     return KeyService(credentials)

@@ -21,7 +21,7 @@ from storage.credentials import Credentials, make_credentials
 from storage.retry import Retrier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from storage.b2 import B2Store
 
@@ -60,6 +60,18 @@ class Server:
         """How often each operation was asked for since the last reset."""
         counted: dict[str, int] = self._control("GET")["counts"]
         return counted
+
+    def make_key(
+        self, bucket: str | None = None, *, prefix: str = "", capabilities: Collection[str] | None = None
+    ) -> Credentials:
+        """A key of its own, for whoever wants to look for its secret: one of the account, or one that may do less."""
+        key_id, secret = f"test:{secrets.token_hex(12)}", f"K004{secrets.token_hex(14)}"
+        told = {"bucket": bucket, "prefix": prefix, "capabilities": capabilities and sorted(capabilities)}
+        self._control("POST", {"id": key_id, "secret": secret, **told})
+        return make_credentials(key_id, secret, region=REGION, endpoint=self.url)
+
+    def forget_key(self, key_id: str) -> None:
+        self._control("POST", {"id": key_id})
 
     def _control(self, method: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()

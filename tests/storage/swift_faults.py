@@ -1,7 +1,8 @@
 """WSGI filters for the Swift proxy of the tests: faults on demand, counters, and a cache in place of memcached.
 
 `PUT /__control` takes a list of rules; `GET` answers the rules left and how often each operation was asked for;
-`DELETE` forgets both. A rule: `{"op": "UploadPart", "times": 2, "skip": 0, "path": regex, "query": regex}` and one of
+`DELETE` forgets both; `POST` takes a key of `swift_keys.py`. A rule:
+`{"op": "UploadPart", "times": 2, "skip": 0, "path": regex, "query": regex}` and one of
 
     "status", "code", "message", "headers"   answer that error instead
     "after": 1                               do the work, then answer 500
@@ -23,6 +24,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import eventlet
+from swift_keys import MadeKeys  # type: ignore[import-not-found] # beside this file, where the server looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -67,12 +69,15 @@ class Faults:
         self.no_conditional_writes = no_conditional_writes
         self.rules: list[dict[str, Any]] = []
         self.counts: collections.Counter[str] = collections.Counter()
+        self.keys = MadeKeys()
 
     def __call__(self, env: Environment, start: Start) -> Any:
         if env["PATH_INFO"] == "/__control":
             return self.control(env, start)
         operation = operation_of(env)
         self.counts[operation] += 1
+        if refusal := self.keys.refuses(operation, env):
+            return answer(env, start, 403, "AccessDenied", refusal)
         conditional = env.get("HTTP_IF_NONE_MATCH") or env.get("HTTP_IF_MATCH")
         if self.no_conditional_writes and conditional and operation in {"PutObject", "CompleteMultipartUpload"}:
             message = "A header you provided implies functionality that is not implemented"
@@ -122,6 +127,8 @@ class Faults:
         method = env["REQUEST_METHOD"]
         if method == "PUT":
             self.rules[:] = json.loads(env["wsgi.input"].read(int(env.get("CONTENT_LENGTH") or 0)))
+        if method == "POST":
+            self.keys.take(env["wsgi.input"].read(int(env.get("CONTENT_LENGTH") or 0)), self.app)
         if method == "DELETE":
             self.rules.clear()
             self.counts.clear()
@@ -215,6 +222,7 @@ def cache_factory(_global: Any, **_local: str) -> Callable[[Application], Applic
             env.setdefault("swift.cache", cache)
             return app(env, start)
 
+        call.app = app  # type: ignore[attr-defined] # as every filter has it
         return call
 
     return around
