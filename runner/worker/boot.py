@@ -97,7 +97,8 @@ class Boot(Record):
     instance_label: str = ""
     root: str
     """Where the run's folder lies, as `storage.uri` writes it."""
-    input: str
+    input: str = Field(repr=False)
+    """A web address may carry a signature."""
     output: str
     plan_url: str = Field(repr=False)
     """URL or path."""
@@ -115,9 +116,10 @@ class Boot(Record):
     def secrets(self) -> tuple[str, ...]:
         """Everything in it that no log may show."""
         access = self.access
+        signed = (self.input,) if "?" in self.input and self.input.startswith("http") else ()
         if isinstance(access, KeyAccess):
-            return tuple(key.key for key in (access.input, access.work, access.output) if key)
-        return ()  # every URL is hidden for its signature
+            return (*signed, *(key.key for key in (access.input, access.work, access.output) if key))
+        return signed  # every other URL is hidden for its signature
 
 
 def load_boot(location: str, notes: Path) -> Boot:

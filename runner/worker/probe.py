@@ -23,7 +23,7 @@ MIN_MBPS: Final = 2.0
 SAMPLE_BYTES: Final = 4 << 20
 NO_SELF_DESTROY: Final = "FRAMEHAUL_NO_SELF_DESTROY"
 """Set by the watchdog when this machine could not destroy itself at the end."""
-SMI_S: Final = 20
+SMI_S: Final = 20.0
 
 
 class GiveUpError(WorkerError):
@@ -36,8 +36,12 @@ def probe(workspace: Workspace, plan: WorkPlan) -> str:
         raise GiveUpError(f"this machine could not end itself: {os.environ[NO_SELF_DESTROY]}")
     gpu = _gpu()
     needs_gpu = plan.encoder != SOFTWARE or plan.spec.backend == "cuda"
-    if needs_gpu and not gpu:
-        raise GiveUpError(f"the job needs a GPU ({plan.encoder} encoder, {plan.spec.backend} backend); there is none")
+    problem = _gpu_problem() if gpu or needs_gpu else ""
+    if needs_gpu and problem:
+        needed = f"{plan.encoder} encoder, {plan.spec.backend} backend"
+        raise GiveUpError(f"the job needs a GPU ({needed}), and this machine's cannot be used: {problem}")
+    if problem:
+        log.warning("the GPU is not used: %s", problem)
     mbps = _read_mbps(workspace, plan)
     found = f"{gpu or 'no GPU'}, {os.cpu_count()} CPUs, input read at {mbps:.0f} Mbit/s"
     if mbps < MIN_MBPS and plan.source.size_bytes >= SAMPLE_BYTES:
@@ -54,8 +58,15 @@ def _gpu() -> str:
     try:
         told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SMI_S)
     except subprocess.TimeoutExpired:
-        raise GiveUpError(f"nvidia-smi does not answer within {SMI_S} s: the driver hangs") from None
+        raise GiveUpError(f"nvidia-smi does not answer within {SMI_S:.0f} s: the driver hangs") from None
     return "; ".join(told.stdout.split("\n")).strip("; ") if told.returncode == 0 else ""
+
+
+def _gpu_problem() -> str:
+    """Why frames cannot be worked on by the GPU; empty when they can."""
+    from kernels.backends import probe as probe_gpu
+
+    return probe_gpu()
 
 
 def _read_mbps(workspace: Workspace, plan: WorkPlan) -> float:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import secrets
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from runner.errors import WorkerError
@@ -21,7 +24,7 @@ from runner.worker.workspace import (
     replaced,
 )
 from storage.errors import MissingError
-from storage.local import LocalOutput
+from storage.local import LocalOutput, part_name
 from storage.place import place_of, source_of
 from storage.reader import ObjectReader
 from storage.uri import LocalUri, ObjectUri, WebUri, parse
@@ -120,7 +123,7 @@ class KeyWorkspace:
 
     def write_output(self) -> OutputWriter:
         if isinstance(self._output, LocalUri):
-            return _LocalOutput(self._output)
+            return _LocalOutput(self._output, self._boot.run)
         place = place_of(self._output, credentials=self._output_key)
         return ObjectOutput(ObjectWriter(place.store, place.key, content_type=_content_type(self._output)))
 
@@ -145,18 +148,26 @@ class KeyWorkspace:
 
 
 class _LocalOutput:
-    """An output on this machine; whoever planned the job has asked whether it may be replaced."""
+    """An output on this machine; whoever planned the job has asked whether it may be replaced.
 
-    def __init__(self, uri: LocalUri) -> None:
+    What it is written into has one name for the whole run, so that a worker that was killed leaves nothing for good.
+    """
+
+    def __init__(self, uri: LocalUri, run: str) -> None:
         self._uri = uri
-        self._output = LocalOutput(uri.path, overwrite=True)
+        final = Path(os.path.realpath(uri.path))
+        self._part = final.with_name(part_name(final.name, hashlib.sha256(run.encode()).hexdigest()[:8]))
+        self._output = LocalOutput(uri.path, overwrite=True, part=self._part)
 
     def __enter__(self) -> BinaryIO:
+        self._part.unlink(missing_ok=True)
         return self._output.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            self._output.discard()
         self._output.__exit__(kind, error, trace)
 
     @property

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import av
 import pytest
 
+from kernels.catalogue import CATALOGUE
 from kernels.errors import InputError
 from kernels.io.encode import EncodeSettings
 from kernels.io.index import read_index
@@ -180,6 +181,14 @@ def test_a_span_of_the_input_is_cut_as_one_run_cuts_it() -> None:
 def test_dither_goes_by_the_frames_own_number() -> None:
     data, settings = make(TEN_BIT), Settings(container="mkv", encode=LOSSLESS, chain="eq=gamma=1.2,format=yuv420p")
     assert samples(joined(data, CUTS, settings)) == samples(whole(data, settings))
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_every_operation_sees_in_a_segment_what_it_sees_in_one_run(name: str) -> None:
+    clip = replace(CFR, frames=24, sounds=())
+    settings = Settings(container="mkv", encode=LOSSLESS, chain=f"{CATALOGUE[name].samples[0]},format=yuv420p")
+    data = make(clip)
+    assert joined(data, (9, 17), settings) == whole(data, settings)
 
 
 def test_context_is_decoded_and_not_written() -> None:

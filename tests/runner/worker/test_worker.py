@@ -141,6 +141,23 @@ def test_a_killed_worker_loses_one_segment_and_no_more(sources: Path, tmp_path: 
     assert done.frames == 60
 
 
+@pytest.mark.parametrize("commits", [0, 2, 3])
+def test_whenever_a_worker_is_killed_the_output_is_whole(commits: int, sources: Path, tmp_path: Path) -> None:
+    """With 3 commits it is joining, or nearly done."""
+    run = local_run(sources, tmp_path, "cfr.mp4")
+    with worker(run, boot(run), log=tmp_path / "log") as process:
+        until(lambda: run.objects("events/") if not commits else len(run.commits()) >= commits)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    before = run.commits()
+    assert work(run, boot(run, SECOND), log=tmp_path / "log") == 0
+    after = run.commits()
+    assert {number: after[number] for number in before} == before
+    wanted = whole(sources / "cfr.mp4", "mkv", EncodeSettings(codec="ffv1"))
+    assert (tmp_path / "out.mkv").read_bytes() == wanted
+    assert [path.name for path in tmp_path.glob(".out*")] == []
+
+
 def test_what_is_done_is_not_done_again(sources: Path, tmp_path: Path) -> None:
     run = local_run(sources, tmp_path, "cfr.mp4")
     assert work(run, boot(run), log=tmp_path / "log") == 0

@@ -1,0 +1,41 @@
+"""Machines that are given up in their first minute."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runner.records import Progress, WorkPlan
+from tests.runner.worker.runs import LONG_S, Run, work
+from tests.runner.worker.test_worker import LABEL, local_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def replanned(run: Run, plan: WorkPlan) -> Run:
+    """The same run with another plan."""
+    run.bucket.write(run.bucket.folder.plan, plan)
+    return Run(plan=plan, bucket=run.bucket, credentials=None, state=run.state)
+
+
+@pytest.mark.parametrize("lacking", ["nvenc", "cuda"])
+def test_a_machine_that_lacks_what_the_plan_needs(lacking: str, sources: Path, tmp_path: Path) -> None:
+    """None of these needs a GPU here: the machines are told that there is none."""
+    run = local_run(sources, tmp_path, "cfr.mp4")
+    if lacking == "nvenc":
+        run = replanned(run, run.plan.model_copy(update={"encoder": "nvenc-ada"}))
+    else:
+        spec = run.plan.spec.model_copy(update={"backend": "cuda"})
+        run = replanned(run, run.plan.model_copy(update={"spec": spec}))
+    given = run.access().boot(LABEL, deadline_s=time.time() + 2 * LONG_S)
+    environment = {"PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}
+    assert work(run, given, log=tmp_path / "log", environment=environment) == os.EX_TEMPFAIL
+    last = run.bucket.read(run.bucket.folder.object(run.objects("events/")[-1]), Progress)
+    assert last is not None
+    assert last.state == "giving-up"
+    assert "needs a GPU" in last.message
+    assert run.done() is None
