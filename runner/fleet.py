@@ -16,6 +16,7 @@ from runner.accounts import Accounts
 from runner.errors import OfferGoneError, PlanError, ProviderError, WorkerError
 from runner.journal import BlackList
 from runner.lease import Lease, held, lease
+from runner.provider import State
 from runner.spending import Rent
 from runner.standing import Choice, Outcome, Standing
 from runner.ticket import End
@@ -40,6 +41,8 @@ SHUN_S: Final = 3600.0
 MAX_LOSSES: Final = 8
 """Instances in a row that end without one more segment: then the work is at fault, not the machines."""
 SEARCHES: Final = 3
+PREFERRED: Final = (State.RUNNING, State.LOADING)
+"""Which of several instances that live already goes on."""
 AT_WORK: Final = frozenset({"processing", "joining"})
 """What a worker says once it has found its machine good enough."""
 
@@ -83,13 +86,19 @@ class Conductor:
     def conduct(self, adopted: Sequence[Instance] = (), *, rents: bool = True, detaches: bool = False) -> Outcome:
         """Until the run is done, cancelled or left to itself.
 
-        `adopted` are instances of the run that live already, followed one after the other. Without `rents`, nothing
-        is rented in their place. With `detaches`, the run is left to itself once a machine is at work.
+        `adopted` are instances of the run that live already: the best is followed, the others end. Without `rents`,
+        nothing is rented in their place. With `detaches`, the run is left to itself once a machine is at work.
+
         Raises `PlanError` when the limits allow no more, `WorkerError` when the work itself fails, and what the
         provider raises; `OrphanedInstanceError` above all.
         """
         self._detaches = detaches
-        for instance in adopted:
+        # Two at once would do the same segments twice.
+        order = sorted(adopted, key=lambda one: PREFERRED.index(one.state) if one.state in PREFERRED else 9)
+        for instance in order[1:]:
+            with held(self.market, Lease(instance=instance, offer=None, created_s=0)):
+                pass
+        for instance in order[:1]:
             outcome = self._follow_adopted(instance)
             if outcome is not None:
                 return outcome

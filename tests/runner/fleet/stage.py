@@ -102,22 +102,29 @@ class Stage:
         self.output = root / "out.txt"
         self.bucket = Bucket(LocalUri(root / "bucket"))
         (root / "bucket").mkdir(exist_ok=True)
-        now_s = self.clock.now()
-        self.plan = make_plan(new_run(now_s), segments, str(self.output), budget)
-        self.run = self.bucket.run(self.plan.run)
-        self.run.write(self.run.folder.plan, self.plan)
-        self.ticket = Ticket(
-            run=self.plan.run, created_s=now_s, deadline_s=now_s + deadline_s, provider=provider.name,
-            given_input="in", budget_usd=self.plan.spec.budget_usd, given_output=str(self.output),
-            made=str(self.output), host="here",
-        )  # fmt: skip
-        self.run.write(self.run.folder.ticket, self.ticket)
+        self._begin(segments, budget, deadline_s)
         self.files = FileAccess(self, boot)
         self.shown: list[Standing] = []
         self.choices: list[Choice] = []
         self.shunned = BlackList(root / "machines.json")
         self.journal = Journal(root / "journal.jsonl")
         self.on_show: Callable[[Standing], None] | None = None
+
+    def _begin(self, segments: int, budget: str | None, deadline_s: float) -> None:
+        """Write plan and ticket of a new run."""
+        now_s = self.clock.now()
+        self.plan = make_plan(self._new_run(), segments, str(self.output), budget)
+        self.run = self.bucket.run(self.plan.run)
+        self.run.write(self.run.folder.plan, self.plan)
+        self.ticket = Ticket(
+            run=self.plan.run, created_s=now_s, deadline_s=now_s + deadline_s, provider=self.provider.name,
+            given_input="in", budget_usd=self.plan.spec.budget_usd, given_output=str(self.output),
+            made=str(self.output), host="here",
+        )  # fmt: skip
+        self.run.write(self.run.folder.ticket, self.ticket)
+
+    def _new_run(self) -> str:
+        return new_run(self.clock.now())
 
     @property
     def market(self) -> Market:
@@ -133,6 +140,7 @@ class Stage:
             "end_reserve_s": 1.0,
             "least_s": 1.0,
             "patience": PATIENCE,
+            "search_pause_s": 0.2,
         } | job
         made = Job(plan=self.plan, ticket=self.ticket, bucket=self.run, access=Opened(self.files), image=IMAGE, **given)
         return Conductor(
