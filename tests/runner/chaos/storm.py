@@ -99,6 +99,8 @@ class Storm:
         self.folder = folder
         self.pid = 0
         self.calm = False
+        self.abandons = self.random.random() < 0.3
+        """Whether nobody goes on once the last laptop has died: then there is only the reaper."""
 
     def run(self) -> Report:
         """All of it, with real processes; the report."""
@@ -129,6 +131,8 @@ class Storm:
         events = sorted(
             ((self.random.uniform(0.05, 3.0), self.random.choice(EVENTS)) for _ in range(count)), key=lambda one: one[0]
         )
+        if self.abandons:
+            events.append((self.random.uniform(0.5, 3.0), laptop_dies))
         start = time.monotonic()
         self._open_laptop()
         while True:
@@ -155,6 +159,9 @@ class Storm:
         assert not trace.exists(), f"seed {self.report.seed}: {trace.read_text()}"
         if not path.exists():
             if not Path(f"/proc/{self.pid}").exists() and not path.exists() and not trace.exists():
+                if self.abandons and self.calm:
+                    self.report.outcome = "abandoned"
+                    return True
                 self._open_laptop()  # its owner finds it dead, and opens another
             return False
         told = json.loads(path.read_text())
