@@ -52,6 +52,14 @@ damaged count="200":
 docker-smoke *arguments:
     tests/image/smoke.sh {{arguments}}
 
+# Every kernel for every GPU architecture; what they need goes to tests/kernels/cuda/registers.json
+cubins:
+    {{bin}}pytest -k compile_without_spilling --all-cubins tests/kernels/test_compiles.py
+
+# Every mutant of the CUDA kernels; the tests must catch each
+mutants count="0":
+    {{bin}}pytest -n 2 -rP --mutants {{count}} tests/kernels/test_mutants.py
+
 # Write docs/operations/ from the catalogue
 docs:
     {{bin}}python docs/generate.py

@@ -44,6 +44,8 @@ ALLOWED_SKIPS: Final = {
 
 DAMAGED_SAMPLE: Final = 24
 """Damaged clips that an ordinary run tries; `just damaged` tries 200."""
+MUTANT_SAMPLE: Final = 32
+"""Mutants of the CUDA kernels that an ordinary run tries; `just mutants` tries all."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +56,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help=f"how many seeded damaged clips to try (default {DAMAGED_SAMPLE})",
     )
+    parser.addoption(
+        "--mutants",
+        type=int,
+        default=MUTANT_SAMPLE,
+        metavar="N",
+        help=f"how many seeded mutants of the CUDA kernels to try, 0 for all (default {MUTANT_SAMPLE})",
+    )
+    parser.addoption("--all-cubins", action="store_true", help="compile every kernel for every GPU architecture")
 
 
 @pytest.fixture(scope="session")

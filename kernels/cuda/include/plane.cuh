@@ -32,8 +32,9 @@ template <typename T, int N, int STEP> struct alignas(N * STEP * sizeof(T)) Pack
     static constexpr int bits = 8 * sizeof(T);
     unsigned words[N * STEP / per_word];
 
-    __device__ __forceinline__ unsigned get(int k) const {
-        return words[k * STEP / per_word] >> k * STEP % per_word * bits & ((1u << bits) - 1);
+    // Sample `k`, or that `offset` elements after it, which is less than STEP.
+    __device__ __forceinline__ unsigned get(int k, int offset = 0) const {
+        return words[k * STEP / per_word] >> (k * STEP % per_word + offset) * bits & ((1u << bits) - 1);
     }
 };
 
@@ -66,12 +67,17 @@ template <typename T> __device__ __forceinline__ T *row_of(T *plane, int pitch, 
     return plane + (long long)y * pitch;
 }
 
-// Stored samples x..x+3 of a row of `width`.
+// Stored samples x..x+3 of a row of `width`. Interleaved components are loaded together, whichever of both is wanted.
 template <Edge EDGE> __device__ __forceinline__ float4 load_four(const SAMPLE_IN *row, int x, int width) {
     using Four = Packed<SAMPLE_IN, 4, STEP_IN>;
-    if (x >= 0 && x + 3 < width && is_aligned<Four>(row + x * STEP_IN)) {
-        const Four four = *(const Four *)(row + x * STEP_IN);
-        return make_float4((float)four.get(0), (float)four.get(1), (float)four.get(2), (float)four.get(3));
+    if (x >= 0 && x + 3 < width) {
+        const SAMPLE_IN *first = row + x * STEP_IN;
+        const int offset = STEP_IN == 2 && !is_aligned<Packed<SAMPLE_IN, 4 / sizeof(SAMPLE_IN), 1>>(first);
+        if (is_aligned<Four>(first - offset)) {
+            const Four four = *(const Four *)(first - offset);
+            return make_float4((float)four.get(0, offset), (float)four.get(1, offset), (float)four.get(2, offset),
+                               (float)four.get(3, offset));
+        }
     }
     return make_float4((float)row[inside<EDGE>(x, width) * STEP_IN], (float)row[inside<EDGE>(x + 1, width) * STEP_IN],
                        (float)row[inside<EDGE>(x + 2, width) * STEP_IN],

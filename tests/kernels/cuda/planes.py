@@ -28,6 +28,8 @@ class Lie:
     step_in: int = 1
     """Elements from sample to sample: 2 where another component lies between."""
     step_out: int = 1
+    second: bool = False
+    """Whether it is the second of two interleaved components."""
     at_end: bool = True
     """Against the end of its memory, where nothing is aligned, or against the start, where every row is."""
 
@@ -61,10 +63,7 @@ def run(
     target, target_view = _planes([blank] * len(pictures), lie.step_out, lie)
     before = target.copy()
     tables = [engine.upload(a) if isinstance(a, np.ndarray) else a for a in launch.arguments]
-    planes = []
-    for flat, view in ((source, source_view), (target, target_view)):
-        size = flat.itemsize
-        planes += [flat, np.int32(view.strides[1] // size), np.int64(view.strides[0] // size)]
+    planes = [*_arguments(source, source_view, lie), *_arguments(target, target_view, lie)]
     function = engine.load(complete(launch.kernel, plane_in, plane_out, lie))
     grid = (*launch.grid, len(pictures))
     engine.launch(function, grid, (*launch.block, 1), (*planes, *tables), launch.shared_bytes)
@@ -74,16 +73,23 @@ def run(
     return made
 
 
+def _arguments(flat: NDArray[Any], view: NDArray[Any], lie: Lie) -> tuple[Any, ...]:
+    """(first element, pitch, frame), in elements."""
+    frame, pitch, step = (stride // flat.itemsize for stride in view.strides)
+    return flat[int(lie.second and step > 1) :], np.int32(pitch), np.int64(frame)
+
+
 def _planes(pictures: Sequence[NDArray[Any]], step: int, lie: Lie) -> tuple[NDArray[Any], NDArray[Any]]:
     """(memory, (frames, rows, columns) view of it) that holds `pictures`, one after another."""
     count = len(pictures)
     rows, columns = pictures[0].shape
     pitch = lie.pitch(columns * step)
-    # A pair of components ends with the second of the last pair, which belongs to the same picture.
+    # Where two components lie in turn, memory holds all of both.
     flat = reserve((count * rows - 1) * pitch + columns * step, pictures[0].dtype, at_end=lie.at_end)
     size = flat.itemsize
     strides = (rows * pitch * size, pitch * size, step * size)
-    view = np.lib.stride_tricks.as_strided(flat, (count, rows, columns), strides)
+    begin = flat[int(lie.second and step > 1) :]
+    view = np.lib.stride_tricks.as_strided(begin, (count, rows, columns), strides)
     view[...] = np.stack(pictures)
     return flat, view
 

@@ -84,7 +84,8 @@ class Probe:
 
         That many steps of what is stored: in the exchange form, a fraction of a code.
         """
-        lie = Lie(step_in=self.steps[0], step_out=self.steps[1], at_end=at_end)
+        second = self.plane_in.component == 2
+        lie = Lie(step_in=self.steps[0], step_out=self.steps[1], second=second, at_end=at_end)
         made = run(engine, self.launch, self.plane_in, self.plane_out, self.pictures, lie)
         for a, b in zip(made, self.expected, strict=True):
             difference = np.abs(a.astype(int) - b)

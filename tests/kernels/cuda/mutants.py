@@ -1,0 +1,112 @@
+"""Wrong kernels made from right ones: each barrier removed and each bound bent, one at a time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tests.kernels.cuda.engine import CUDA, StrictEngine, options_of
+from tests.kernels.cuda.module import Module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernels.launch import Kernel
+    from tests.kernels.cuda.module import Function
+
+HEADER: Final = "include/plane.cuh"
+
+_FLIPPED: Final = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
+_BARRIER: Final = re.compile(r"__syncthreads\(\);")
+_RELATION: Final = re.compile(r"(?<= )(<=|>=|<|>)(?= )")
+_LAST_INDEX: Final = re.compile(r"(?<=\w) - 1(?=[,;)]| - )")
+_FIRST_INDEX: Final = re.compile(r"(?<=, )0(?=\))")
+_COMMENT: Final = re.compile(r"//[^\n]*|^#(?!if|el|end)[^\n]*", re.MULTILINE)
+
+_SLOWER = "the general code gives the same samples"
+_UNUSED = "what is computed for beyond the edge is not stored"
+EQUIVALENT: Final[dict[tuple[str, str], str]] = {
+    ("cas.cu", "const float room = high >= 0.0f ? fminf(low, ceiling - high) / high : 0.0f;"): "fmaxf drops 0 / 0",
+    ("copy.cu", "if (x > width || y >= height) {"): _UNUSED,
+    ("copy.cu", "} else if (sizeof(In) < 16 && column >= 0 && column + COUNT <= source_width &&"): _SLOWER,
+    ("copy.cu", "} else if (sizeof(In) <= 16 && column > 0 && column + COUNT <= source_width &&"): _SLOWER,
+    ("copy.cu", "} else if (sizeof(In) <= 16 && column >= 0 && column + COUNT < source_width &&"): _SLOWER,
+    ("copy.cu", "if (STEP_OUT == 1 && x + COUNT < width && is_aligned<Out>(out)) {"): _SLOWER,
+    ("resample.cu", "if (TAPS_X < most_held_weights) {"): _SLOWER,
+    ("transpose.cu", "if (left + j < width && top + i <= height) {"): _UNUSED,
+    ("transpose.cu", "if (left + i <= width && top + j < height) {"): _UNUSED,
+    (HEADER, "if (i > 0 && i < count) {"): _SLOWER,
+    (HEADER, "if (x > 0 && x + 3 < width) {"): _SLOWER,
+    ("nlmeans.cu", "return distance < limit ? __expf((float)distance * -falloff) : 0.0f;"): "a weight of 1/255",
+    ("nlmeans_wide.cu", "if (distance < limit && x + k + dx >= 0 && x + k + dx < width) {"): "a weight of 1/255",
+}
+"""(file, mutated line) -> why no picture can tell it from the right one within a code."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """One file with one change."""
+
+    file: str
+    """Below `kernels/cuda`."""
+    number: int
+    """Of its line."""
+    line: str
+    """As it is after the change."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.number}: {self.line}"
+
+
+def mutants() -> list[Mutant]:
+    """Every mutant of every plane kernel, in the order of the files, but those that are `EQUIVALENT`.
+
+    Raises `LookupError` if one of these is no mutant any more.
+    """
+    files = [*sorted(path.name for path in CUDA.glob("*.cu")), HEADER]
+    every = [mutant for file in files for mutant in _of(file)]
+    unknown = EQUIVALENT.keys() - {(mutant.file, mutant.line) for mutant in every}
+    if unknown:
+        raise LookupError(f"not mutants: {unknown}")
+    return [mutant for mutant in every if (mutant.file, mutant.line) not in EQUIVALENT]
+
+
+def _of(file: str) -> Iterator[Mutant]:
+    text = (CUDA / file).read_text()
+    code = _COMMENT.sub(lambda match: " " * len(match[0]), text)
+    for start, end, instead in _changes(code):
+        changed = text[:start] + instead + text[end:]
+        number = text.count("\n", 0, start) + 1
+        yield Mutant(file=file, number=number, line=changed.splitlines()[number - 1].strip(), text=changed)
+
+
+def _changes(code: str) -> Iterator[tuple[int, int, str]]:
+    """(start, end, text instead) of each change."""
+    for match in _BARRIER.finditer(code):
+        yield match.start(), match.end(), ";"
+    for match in _RELATION.finditer(code):
+        yield match.start(), match.end(), _FLIPPED[match[0]]
+    for match in _LAST_INDEX.finditer(code):
+        yield match.start(), match.end(), ""
+    for match in _FIRST_INDEX.finditer(code):
+        yield match.start(), match.end(), "-1"
+
+
+class MutantEngine(StrictEngine):
+    """Runs `mutant` in place of the file that it was made from."""
+
+    def __init__(self, mutant: Mutant, *, order: int, at_end: bool) -> None:
+        super().__init__(order=order, at_end=at_end)
+        self._mutant = mutant
+
+    def load(self, kernel: Kernel) -> Function:
+        """`kernel` from its changed text; Raises `LaunchError` if that does not compile."""
+        header, source = ((CUDA / file).read_text() for file in (HEADER, kernel.source))
+        if self._mutant.file == HEADER:
+            header = self._mutant.text
+        elif self._mutant.file == kernel.source:
+            source = self._mutant.text
+        text = source.replace('#include "plane.cuh"', header.replace("#pragma once", ""))
+        return Module(text, options_of(kernel)).get_function(kernel.entry)
