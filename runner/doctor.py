@@ -176,6 +176,7 @@ def _cuda() -> list[Check]:
         _optional("nvrtc", ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"), None, wanted),
         _optional("cupy", ("cupy-cuda13x", "cupy-cuda12x", "cupy"), "cupy", wanted),
         _optional("PyNvVideoCodec", ("PyNvVideoCodec",), "PyNvVideoCodec", wanted),
+        _filters(),
         _hardware("NVDEC", _decoders, "decoding"),
         _hardware("NVENC", _encoders, "encoding"),
     ]
@@ -188,6 +189,15 @@ def _driver() -> Check:
     driver = find_driver()
     found = driver.problem or f"CUDA {driver.cuda[0]}.{driver.cuda[1]}, {', '.join(driver.devices)}"
     return Check(name="CUDA driver", ok=not driver.problem, found=found, advice=driver.advice)
+
+
+def _filters() -> Check:
+    """Whether kernels run on the GPU: the driver, CuPy and its libraries together."""
+    from kernels.backends import probe
+
+    reason = probe()
+    advice = "nothing to do: filters run on the CPU" if reason else ""
+    return Check(name="GPU filters", ok=not reason, found=reason or "CUDA kernels run", advice=advice)
 
 
 def _hardware(name: str, ask: Callable[[], list[str]], work: str) -> Check:

@@ -204,8 +204,9 @@ class NvEncoder:
         return map(self._packet, outputs)
 
     def _packet(self, output: Mapping[str, Any]) -> Packet:
-        pts, duration = self._times.pop(output["timestamp"])
-        is_keyframe = output["picture_type"] == _IDR
+        number = output["timestamp"]  # PyNvVideoCodec counts what it is given
+        pts, duration = self._times.pop(number)
+        is_keyframe = number == 0 or output["picture_type"] == _IDR
         packet = av.Packet(self._signal.write(output["data"], is_keyframe=is_keyframe))
         packet.pts, packet.dts, packet.duration = pts, self._order.take(pts), duration
         packet.time_base = self._time_base

@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
-from av import Packet
+from av import FFmpegError, Packet
 from av.bitstream import BitStreamFilterContext
 
 from kernels.color import ChromaLocation, Range
+from kernels.errors import OutputError
 from kernels.io.annex_b import START_CODE, nal_type, obus, unit_starts
 from kernels.io.hdr import CHROMATICITY_STEPS, LUMINANCE_STEPS, content_light, mastering_display
 
@@ -38,8 +39,15 @@ class Signal:
         self._filter = BitStreamFilterContext(_description(codec, format_), codec)
 
     def write(self, data: bytes, *, is_keyframe: bool) -> bytes:
-        """A packet, or the headers, with the right tags; HDR10 metadata goes in front of each keyframe's picture."""
-        tagged = b"".join(bytes(packet) for packet in self._filter.filter(Packet(data)))
+        """A packet, or the headers, with the right tags; HDR10 metadata goes in front of each keyframe's picture.
+
+        Raises `OutputError` for what is no stream of the codec.
+        """
+        try:
+            tagged = b"".join(bytes(packet) for packet in self._filter.filter(Packet(data)))
+        except FFmpegError as error:
+            message = f"the {self._codec} stream of the GPU's encoder cannot be tagged ({error.strerror})"
+            raise OutputError(f"{message}; use --backend cpu") from error
         if not is_keyframe or not self._hdr:
             return tagged
         at = _first_picture(self._codec, tagged)
