@@ -142,8 +142,11 @@ class RunAccess:
         if self.mode is not Mode.OWN:
             self._refuse_local()
 
-    def boot(self, label: str, *, deadline_s: float, offer: Offer | None = None) -> str:
-        """Write the bootstrap of the instance with this label; the URL, or path, where it finds it."""
+    def boot(self, label: str, *, deadline_s: float, offer: Offer | None = None, more: tuple[str, ...] = ()) -> str:
+        """Write the bootstrap of the instance with this label; the URL, or path, where it finds it.
+
+        `more` are the bootstraps of jobs that it does afterwards.
+        """
         del offer
         lives_s = self._lives_s(deadline_s)
         access: KeyAccess | UrlAccess
@@ -168,6 +171,7 @@ class RunAccess:
             plan_digest=self._plan.digest,
             deadline_s=deadline_s,
             access=access,
+            more=more,
             **self._limits,
         )
         data = document.model_dump_json().encode()
@@ -308,9 +312,8 @@ class RunAccess:
     def _lives_s(self, deadline_s: float) -> int:
         return int(min(MAX_PRESIGN_S, max(MIN_S, deadline_s - self._clock() + SPARE_S)))
 
-    @staticmethod
-    def _local_boot(label: str) -> Path:
-        return state_folder() / "boot" / f"{label}.json"
+    def _local_boot(self, label: str) -> Path:
+        return state_folder() / "boot" / f"{self._plan.run}.{label}.json"
 
 
 def _is_object(uri: Uri) -> bool:

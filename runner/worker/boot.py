@@ -20,6 +20,9 @@ from storage.grants import WriteGrant
 MAX_BYTES: Final = 64 << 20
 """A document of presigned URLs alone has some 600 bytes for every 8 MiB of segments."""
 
+MAX_JOBS: Final = 1000
+"""One machine does no more one after the other: each is a document to fetch."""
+
 
 class Key(Record):
     """A key for one purpose and for a while."""
@@ -84,7 +87,8 @@ class UrlAccess(Record):
     event_urls: tuple[str, ...] = Field(repr=False)
     """PUT, by the event's number; when they are used up the worker says no more."""
     log_urls: tuple[str, ...] = Field(repr=False)
-    output: WriteGrant
+    outputs: tuple[WriteGrant, ...]
+    """One for each attempt at the output."""
 
 
 class Boot(Record):
@@ -112,6 +116,8 @@ class Boot(Record):
     stall_s: float = 1200
     """Longest time without a frame, a segment or a byte more."""
     access: Annotated[KeyAccess | UrlAccess, Field(discriminator="kind")]
+    more: tuple[str, ...] = Field((), repr=False, max_length=MAX_JOBS - 1)
+    """URLs or paths of further documents: jobs that this machine does after this one, in this order."""
 
     def secrets(self) -> tuple[str, ...]:
         """Everything in it that no log may show."""
@@ -134,6 +140,17 @@ def load_boot(location: str, notes: Path) -> Boot:
     if not kept.exists():
         write_private(kept, data)
     return boot
+
+
+def load_boots(location: str, notes: Path) -> list[Boot]:
+    """The document and all that it names, at once: their URLs die within the hour."""
+    first = load_boot(location, notes)
+    return [first, *(load_boot(one, job_notes(notes, number)) for number, one in enumerate(first.more, 1))]
+
+
+def job_notes(notes: Path, number: int) -> Path:
+    """Where the notes about one of several jobs are."""
+    return notes if number == 0 else notes / f"job-{number}"
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -39,11 +39,15 @@ class Vital:
 
     def __init__(self, notes: Path) -> None:
         self._path = notes / "vital.json"
-        self._numbers = notes / "numbers.json"
+        self.begin_job(notes)
         self._state = "booting"
         self._mark = 0
         self._written_s = 0.0
         self._guard = threading.Lock()
+
+    def begin_job(self, notes: Path) -> None:
+        """From now on events are counted in `notes`: every job has numbers of its own."""
+        self._numbers = notes / "numbers.json"
 
     def numbers(self) -> tuple[int, int]:
         """The numbers of the next event and the next piece of the log: no restart uses one again."""

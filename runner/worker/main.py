@@ -16,9 +16,9 @@ from kernels.errors import KernelsError, UnavailableError
 from runner.errors import MissingInputError, RunnerError, WorkerError
 from runner.records import Done, WorkPlan
 from runner.source_index import unpack_index
-from runner.worker.boot import KeyAccess, load_boot, write_private
+from runner.worker.boot import KeyAccess, job_notes, load_boots, write_private
 from runner.worker.events import LogBuffer, Reporter, Vital
-from runner.worker.finalise import finalise
+from runner.worker.finalise import Joiner
 from runner.worker.probe import GiveUpError, probe
 from runner.worker.redact import Redactor
 from runner.worker.segments import SegmentWork
@@ -44,21 +44,33 @@ LIFELINE: Final = "FRAMEHAUL_LIFELINE"
 
 
 def work(location: str, notes: Path) -> int:
-    """Do all that is left of the job whose boot document is at `location`; the exit code for the watchdog."""
+    """Do all that is left of the jobs whose boot document is at `location`; the exit code for the watchdog."""
     started_s = float(os.environ.get(STARTED, time.time()))
     if os.environ.get(LIFELINE):
         threading.Thread(target=_end_with_watchdog, name="lifeline", daemon=True).start()
     redact = Redactor([location if "?" in location else "", os.environ.get("CONTAINER_API_KEY", "")])
-    lines = _start_logging(redact)
+    _start_logging(redact)
     vital = Vital(notes)
     try:
-        boot = load_boot(location, notes)
+        boots = load_boots(location, notes)
     except (StorageError, WorkerError) as error:
         log.error("%s", redact(str(error)))  # noqa: TRY400 - the line says it all
         return GIVEN_UP
-    redact.add(boot.secrets())
-    write_private(notes / "limits.json", json.dumps(_limits(boot)).encode())
+    for boot in boots:
+        redact.add(boot.secrets())
+    write_private(notes / "limits.json", json.dumps(_limits(boots[0])).encode())
     vital.keep_beating()
+    for number, boot in enumerate(boots):
+        vital.begin_job(job_notes(notes, number))
+        code = _do(boot, vital, redact, started_s)
+        if code != DONE:
+            return code
+    return DONE
+
+
+def _do(boot: Boot, vital: Vital, redact: Redactor, started_s: float) -> int:
+    """One job."""
+    lines = _start_logging(redact)
     workspace = open_workspace(boot)
     report = Reporter(workspace, boot.worker, vital, lines, redact, deadline_s=boot.deadline_s)
     try:
@@ -97,10 +109,11 @@ def _work(boot: Boot, workspace: Workspace, report: Reporter, started_s: float) 
     found = probe(workspace, plan)
     log.info("%s", found)
     report.say("processing", found)
-    commits = SegmentWork(workspace, plan, index, boot.worker, report).run()
+    with Joiner(workspace, plan, index, report) as joiner:
+        SegmentWork(workspace, plan, index, boot.worker, report, on_commit=joiner.take).run()
+        joiner.finish()
     if report.first_frame_s is not None:
         log.info("first frame %.1f s after the start", report.first_frame_s - started_s)
-    finalise(workspace, plan, index, commits, report)
     return DONE
 
 
