@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SHOWN_REASONS: Final = 3
 LONELY_FACTOR: Final = Decimal("1.5")
 """What it is worth that another machine of the same encoder family is on offer."""
+SOFTWARE_FACTOR: Final = Decimal("1.25")
+"""How much more a job may cost with a software encoder, which needs fewer bits for the same picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +258,9 @@ def _family(found: Sequence[Choice]) -> str:
     has_more = any(name != SOFTWARE and len(those) > 1 for name, those in machines.items())
 
     def worth(choice: Choice) -> Decimal:
-        is_lonely = has_more and choice.encoder != SOFTWARE and len(machines[choice.encoder]) == 1
+        if choice.encoder == SOFTWARE:
+            return choice.estimate.cost.expected / SOFTWARE_FACTOR
+        is_lonely = has_more and len(machines[choice.encoder]) == 1
         return choice.estimate.cost.expected * (LONELY_FACTOR if is_lonely else 1)
 
     return min(found, key=worth).encoder

@@ -35,7 +35,7 @@ REACHED: Final = 0.6
 """Part of a GPU's memory bandwidth that a chain of kernels reaches."""
 NETWORK_REACHED: Final = 0.7
 """Part of the advertised network speed that a bucket gives."""
-SHORTEST_S: Final = 1e-5
+SHORTEST_S: Final = 1e-3
 """Per frame, whatever the machine: Python is entered for each one."""
 MOVING: Final = frozenset({"crop", "pad", "hflip", "vflip", "transpose"})
 SOFTWARE: Final = "software"

@@ -94,10 +94,7 @@ def _print(plan: dict[str, Any]) -> None:
             ("output", one_line(plan["output"])),
             ("chain", plan["chain"] or "none"),
             ("encode", f"{plan['codec']}, {plan['encoder']}"),
-            (
-                "work",
-                f"{plan['frames']} frames in {plan['segments']} segments, {plan['lead_in_frames']} more to decode",
-            ),
+            ("work", f"{plan['frames']} frames, {plan['lead_in_frames']} more to decode; segments: {plan['segments']}"),
             ("limits", _limits_text(plan["limits"])),
         )
     )
