@@ -42,7 +42,11 @@ class Memory(Protocol):
     """CUDA stream that the encoder reads on, as a number; None where it reads host memory."""
 
     def surface(self, frame: Frame) -> Any:
-        """`frame` as one array, which lasts until the next call."""
+        """`frame` as one array, which lasts until `finish`."""
+        ...
+
+    def finish(self) -> None:
+        """The encoder has taken the surface: returns once nobody reads the frame any more."""
         ...
 
 
@@ -60,6 +64,9 @@ class HostMemory:
             self._block = np.empty(surface_shape(frame.format), frame.format.pixel_format.dtype)
         pack(frame, self._block)
         return self._block.view(np.uint8)  # PyNvVideoCodec would convert wider samples, losing their upper halves
+
+    def finish(self) -> None:
+        pass
 
 
 class DeviceMemory:
@@ -85,12 +92,19 @@ class DeviceMemory:
 
     def surface(self, frame: Frame) -> Any:
         self._stream.wait_event(self._cupy.cuda.get_current_stream().record())
+        pitch = common_pitch(frame)
+        if pitch is not None:
+            itemsize = frame.planes[0].itemsize
+            as_strided = self._cupy.lib.stride_tricks.as_strided
+            return _OnDevice(as_strided(frame.planes[0], surface_shape(frame.format), (pitch, itemsize)))
         with self._stream:
             if self._block is None:
                 self._block = self._cupy.empty(surface_shape(frame.format), frame.format.pixel_format.dtype)
             pack(frame, self._block)
-        self._stream.synchronize()  # the frame's planes may be written again once this returns
         return _OnDevice(self._block)
+
+    def finish(self) -> None:
+        self._stream.synchronize()
 
 
 class _OnDevice:
@@ -107,6 +121,27 @@ def surface_shape(format_: VideoFormat) -> tuple[int, int]:
     """(rows, columns) of a surface: luma, then chroma, interleaved but for 4:4:4."""
     rows = 3 * format_.height if chroma_of(format_.pixel_format) == "444" else format_.height * 3 // 2
     return rows, format_.width
+
+
+def common_pitch(frame: Frame) -> int | None:
+    """Bytes from row to row where the planes of `frame` are those of one surface already; None where they are not."""
+    if _shift(frame.format):
+        return None
+    y, u, v = frame.planes
+    pitch, itemsize = y.strides[0], y.itemsize
+    if chroma_of(frame.format.pixel_format) == "444":
+        offsets, strides = (pitch * frame.height, 2 * pitch * frame.height), (pitch, itemsize)
+    else:
+        offsets = (pitch * frame.height, pitch * frame.height + itemsize)
+        strides = (pitch, 2 * itemsize)
+    places = tuple(_address(plane) - _address(y) for plane in (u, v))
+    lies = places == offsets and u.strides == v.strides == strides and y.strides[1] == itemsize
+    return pitch if lies else None
+
+
+def _address(plane: Any) -> int:
+    interface = getattr(plane, "__cuda_array_interface__", None) or plane.__array_interface__
+    return int(interface["data"][0])
 
 
 def pack(frame: Frame, block: Any) -> None:
@@ -185,7 +220,9 @@ class NvEncoder:
         self._order.submit(frame.pts, frame.duration or self._usual_duration())
         self._count += 1
         surface = self._memory.surface(frame)
-        return self._packets(lambda: self._encoder.Encode(surface))
+        packets = self._packets(lambda: self._encoder.Encode(surface))
+        self._memory.finish()
+        return packets
 
     def flush(self) -> Iterator[Packet]:
         yield from self._packets(self._encoder.EndEncode)

@@ -1,6 +1,7 @@
 """Decodes a file with NVDEC and in software, and says in one line of JSON how the results compare.
 
-Arguments: the file, 'host' or 'device', and options for the decoders as JSON (start, end: seconds; insist).
+Arguments: the file, 'host', 'device' (the stand-in's) or 'gpu', and options for the decoders as JSON (start, end:
+seconds; insist).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from kernels.errors import UnavailableError
 from kernels.frame import Frame
-from kernels.io.nvdec import DeviceMemory, HostMemory, NvDecoder
+from kernels.io.nvdec import DeviceMemory, DownloadMemory, HostMemory, NvDecoder
 from kernels.io.software import SoftwareDecoder
 from kernels.io.source import Source
 from kernels.io.span import Span
@@ -25,7 +26,7 @@ def main(path: str, where: str, given: str) -> dict[str, Any]:
     options = json.loads(given)
     insist = options.pop("insist", False)
     span = Span(**{f"{name}_s": Fraction(str(value)) for name, value in options.items()})
-    memory: Any = DeviceMemory(HostCupy, HostCupy.Stream()) if where == "device" else HostMemory()
+    memory = _memory(where)
     with Source(path) as source, Source(path) as again:
         ours = NvDecoder(source, copied=source.others, span=span, memory=memory, insist=insist, threads=2)
         theirs = SoftwareDecoder(again, copied=again.others, span=span, threads=2)
@@ -45,6 +46,12 @@ def main(path: str, where: str, given: str) -> dict[str, Any]:
             "missing": [ours.missing_frames, theirs.missing_frames],
             "contiguous": all(plane.flags.c_contiguous for frame in frames for plane in frame.planes),
         }
+
+
+def _memory(where: str) -> Any:
+    if where == "gpu":
+        return DownloadMemory(DeviceMemory.on_gpu())
+    return DeviceMemory(HostCupy, HostCupy.Stream()) if where == "device" else HostMemory()
 
 
 def _difference(ours: Frame, theirs: Frame) -> str:

@@ -81,7 +81,7 @@ def main(path: str, target: str, chain: str) -> dict[str, Any]:
         for packet in encoder.flush():
             muxer.write_video(packet)
         muxer.finish()
-    return {"where": sorted(where), "replays": engine.replays}
+    return {"where": sorted(where), "replays": engine.replays, "shared": HostCupy.shared}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Encodes the video of a file with NVENC into another file, and says in one line of JSON how it went.
 
-Arguments: input, output, 'host' or 'device', and encoder settings as JSON (codec, crf, preset, pixel_format).
+Arguments: input, output, 'host', 'device' (the stand-in's) or 'gpu', and encoder settings as JSON (codec, crf, preset,
+pixel_format).
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -23,9 +25,9 @@ from tests.kernels.nv.host_cupy import HostCupy
 
 def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
     settings = EncodeSettings(**json.loads(given))
-    memory: Any = DeviceMemory(HostCupy, HostCupy.Stream()) if where == "device" else HostMemory()
+    memory = _memory(where)
     with Source(path) as source, Path(target).open("w+b") as sink:
-        frames = [event for event in SoftwareDecoder(source) if isinstance(event, Frame)]
+        frames = [_placed(event, where) for event in SoftwareDecoder(source) if isinstance(event, Frame)]
         muxer = Muxer(sink, Path(target).suffix[1:], reserve=Reserve(), origin_s=source.start_s)
         first = frames[0]
         try:
@@ -50,6 +52,20 @@ def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
             muxer.abandon()
             return {"error": f"{type(error).__name__}: {error}"}
     return {"frames": len(frames), "synchronized": HostCupy.Stream.synchronized}
+
+
+def _memory(where: str) -> Any:
+    if where == "gpu":
+        return DeviceMemory.on_gpu()
+    return DeviceMemory(HostCupy, HostCupy.Stream()) if where == "device" else HostMemory()
+
+
+def _placed(frame: Frame, where: str) -> Frame:
+    """`frame` where the encoder looks for it."""
+    if where != "gpu":
+        return frame
+    engine = importlib.import_module("kernels.backends.cuda").engine()
+    return frame.replace(planes=tuple(engine.upload(plane) for plane in frame.planes))
 
 
 if __name__ == "__main__":

@@ -59,3 +59,13 @@ class HostCupy:
         @staticmethod
         def get_current_stream() -> HostCupy.Stream:
             return HostCupy.Stream()
+
+    class lib:  # noqa: N801 - as CuPy calls it
+        class stride_tricks:  # noqa: N801 - as CuPy calls it
+            @staticmethod
+            def as_strided(array: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
+                HostCupy.shared += 1
+                return np.lib.stride_tricks.as_strided(array, shape, strides).view(DeviceArray)
+
+    shared = 0
+    """Surfaces made of planes where they lay."""

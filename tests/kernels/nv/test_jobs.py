@@ -303,6 +303,7 @@ def test_frames_stay_on_the_device_between_the_engines(machine: Machine, chain: 
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout.splitlines()[-1])
     assert said["where"] == ["DeviceArray"]
+    assert said["shared"] == (30 if pixel_format != "yuv420p10le" else 0), "no copy where the planes are a surface"
     reference = run(machine.without("libcuda.so.1"), "--vf", chain, "--codec", "ffv1", suffix="mkv")
     wanted, found = frames_of(reference.output), frames_of(target)
     assert len(found) == 30
