@@ -118,18 +118,22 @@ def join_segments(
     index: FrameIndex,
     settings: Settings,
     *,
+    lead: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Result:
     """Write into `sink` what `kernels.process` would have written, with the video of `pieces` as it is.
 
-    Everything beside the video is taken from `source`. Raises as `kernels.process` does, and `InputError` for
-    pieces that do not fit.
+    `open` of a piece may wait until there is one; then `lead` has to be given: `SegmentFacts.reorder_frames` of the
+    first piece. Everything beside the video is taken from `source`. Raises as `kernels.process` does, and
+    `InputError` for pieces that do not fit.
     """
     with ExitStack() as stack:
         first, entry = _decode_first(source, pieces[0].first, index, settings)
         common = _common(source, settings, stack, on_progress, stop)
-        job = _JoinJob(**common, encoder=settings.encoder, pieces=tuple(pieces), index=index, entry=entry, first=first)
+        job = _JoinJob(
+            **common, encoder=settings.encoder, pieces=tuple(pieces), index=index, entry=entry, first=first, lead=lead
+        )
         return job.run(as_steps(settings.chain), sink, stack)
 
 
@@ -247,6 +251,7 @@ class _JoinJob(Job):
     entry: Entry
     first: Frame
     encoder: Backend
+    lead: int | None
 
     def run(self, steps: tuple[Step, ...], sink: BinaryIO, stack: ExitStack) -> Result:
         del stack
@@ -297,7 +302,8 @@ class _JoinJob(Job):
 
     def _join(self, muxer: Muxer, beside: Beside, copies: Copies, *, extradata: bytes) -> None:
         total = self.pieces[-1].last - self.pieces[0].first
-        for packet in joined(self.pieces, self.index, codec=self.settings.codec, extradata=extradata):
+        codec = self.settings.codec
+        for packet in joined(self.pieces, self.index, codec=codec, extradata=extradata, lead=self.lead):
             self.cancellation.check()
             assert packet.dts is not None
             beside.feed(copies, packet.dts * self.index.time_base)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runner.records import Commit, Segment, WorkPlan
 
 ATTEMPTS: Final = 2
-"""Per segment: a machine that fails twice with one fails again."""
+"""Per segment, and at the output: a machine that fails twice with one fails again."""
 EVENTS: Final = 300
 LOG_PIECES: Final = 100
 FRAME_BYTES: Final = 512 << 10
@@ -43,13 +43,15 @@ class UrlGiver:
     def give(self, *, input_url: str, output: Place, commits: Mapping[int, Commit]) -> UrlAccess:
         """Everything, for what is not committed yet."""
         folder, label = self._bucket.folder, self._label
-        written = grant_writing(
-            output,
-            mark=f"{label}-output",
-            max_bytes=self._most(self._plan.frames) + self._plan.source.size_bytes,
-            expires_s=self._lives_s,
-        )
-        self.output_grants.append(written)
+        for number in range(ATTEMPTS):
+            self.output_grants.append(
+                grant_writing(
+                    output,
+                    mark=f"{label}-output-{number}",
+                    max_bytes=self._most(self._plan.frames) + self._plan.source.size_bytes,
+                    expires_s=self._lives_s,
+                )
+            )
         return UrlAccess(
             input_url=input_url,
             done_get_url=self._sign(Grant.GET, folder.DONE),
@@ -57,7 +59,7 @@ class UrlGiver:
             segments=tuple(self._segment(one, commits.get(one.number)) for one in self._plan.segments),
             event_urls=tuple(self._sign(Grant.PUT, folder.event_name(label, n)) for n in range(EVENTS)),
             log_urls=tuple(self._sign(Grant.PUT, folder.log_name(label, n)) for n in range(LOG_PIECES)),
-            output=written,
+            outputs=tuple(self.output_grants),
         )
 
     def _segment(self, segment: Segment, commit: Commit | None) -> SegmentUrls:

@@ -46,7 +46,8 @@ class SegmentFacts:
     length_s: Fraction
     """From the first frame's time to the last one's; where it begins is of no account."""
     reorder_frames: int
-    """By how many places at most a packet comes later in the file than its frame in time."""
+    """By how many places at most a packet comes later in the file than its frame in time, here or in any other
+    segment of the same encoder, as far as the stream's headers tell."""
     extradata_sha256: str
     """Of the parameter sets alone; see `extradata_digest`."""
     size_bytes: int
@@ -124,7 +125,9 @@ class SegmentReader:
     def facts(self) -> SegmentFacts:
         """All of it, read to the end."""
         pts: list[int] = []
+        declared = 0
         for packet in self.packets():
+            declared += packet.dts is None  # the demuxer knows none for as many as the headers let wait
             if packet.pts is None or (not pts and not packet.is_keyframe):
                 raise InputError(
                     f"{self._name} is no segment: packet {len(pts)} has no time, or begins with no keyframe"
@@ -136,7 +139,7 @@ class SegmentReader:
         return SegmentFacts(
             frames=len(pts),
             length_s=(max(pts) - pts[0]) * self.time_base,
-            reorder_frames=reorder_frames(pts),
+            reorder_frames=max(declared, reorder_frames(pts)),
             extradata_sha256=extradata_digest(self.codec, self.extradata),
             size_bytes=size_bytes,
             sha256=sha256,

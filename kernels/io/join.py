@@ -49,14 +49,18 @@ def check_pieces(pieces: Sequence[Piece], index: FrameIndex) -> None:
         raise InputError(f"segments and index do not fit: the index has {len(index)} frames")
 
 
-def joined(pieces: Sequence[Piece], index: FrameIndex, *, codec: str, extradata: bytes) -> Iterator[Packet]:
+def joined(
+    pieces: Sequence[Piece], index: FrameIndex, *, codec: str, extradata: bytes, lead: int | None = None
+) -> Iterator[Packet]:
     """The packets of all pieces in decode order, with times in ticks of `index`.
 
-    `codec` and `extradata` are those of the output's stream, which every piece must share. Raises `InputError` for
+    `codec` and `extradata` are those of the output's stream, which every piece must share. `lead` is the most places
+    that packets are reordered by, for whoever knows it before all pieces are there. Raises `InputError` for
     a piece that lacks a frame, has one too many, or that another encoder made.
     """
     check_pieces(pieces, index)
-    lead = max(piece.reorder_frames for piece in pieces)
+    if lead is None:
+        lead = max(piece.reorder_frames for piece in pieces)
     wanted = extradata_digest(codec, extradata)
     for piece in pieces:
         with piece.open() as file, SegmentReader(file, piece.name) as segment:

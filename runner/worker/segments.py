@@ -21,6 +21,8 @@ from runner.records import Commit
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kernels.io.carrier import SegmentFacts
     from kernels.io.frame_index import FrameIndex
     from kernels.io.source import InputLike
@@ -54,9 +56,19 @@ def settings_of(plan: WorkPlan) -> Settings:
 
 
 class SegmentWork:
-    """All segments of one plan on one machine."""
+    """All segments of one plan on one machine. `on_commit` is told what is done, whoever did it."""
 
-    def __init__(self, workspace: Workspace, plan: WorkPlan, index: FrameIndex, worker: str, report: Reporter) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        plan: WorkPlan,
+        index: FrameIndex,
+        worker: str,
+        report: Reporter,
+        *,
+        on_commit: Callable[[Commit], None] = lambda _: None,
+    ) -> None:
+        self._on_commit = on_commit
         self._workspace = workspace
         self._plan = plan
         self._digest = plan.digest
@@ -73,10 +85,13 @@ class SegmentWork:
         self._report.frames_done = sum(commit.frames for commit in self.commits.values())
         left = [segment for segment in self._plan.segments if segment.number not in self.commits]
         log.info("%d of %d segments are done", len(self.commits), len(self._plan.segments))
+        for commit in self.commits.values():
+            self._on_commit(commit)
         if left:
             with self._workspace.open_input(self._plan.source) as source:
                 for segment in left:
-                    self.commits[segment.number] = self._do(segment, source)
+                    commit = self.commits[segment.number] = self._do(segment, source)
+                    self._on_commit(commit)
         return self.commits
 
     def find_commits(self) -> dict[int, Commit]:

@@ -121,7 +121,8 @@ class KeyWorkspace:
     def put_done(self, data: bytes) -> None:
         self._put(self._folder.DONE, data)
 
-    def write_output(self) -> OutputWriter:
+    def write_output(self, attempt: int) -> OutputWriter:
+        del attempt
         if isinstance(self._output, LocalUri):
             return _LocalOutput(self._output, self._boot.run)
         place = place_of(self._output, credentials=self._output_key)

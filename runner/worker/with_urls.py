@@ -112,9 +112,12 @@ class UrlWorkspace:
     def put_done(self, data: bytes) -> None:
         self._put("the done marker", self._access.done_put_url, data)
 
-    def write_output(self) -> OutputWriter:
-        store = GrantStore(self._access.output, retrier=self._retrier, web=self._web)
-        return ObjectOutput(ObjectWriter(store, self._access.output.key, part_bytes=store.part_bytes))
+    def write_output(self, attempt: int) -> OutputWriter:
+        if attempt >= len(self._access.outputs):
+            raise WorkerError(f"the output failed {attempt} times, and no further attempt was permitted")
+        grant = self._access.outputs[attempt]
+        store = GrantStore(grant, retrier=self._retrier, web=self._web)
+        return ObjectOutput(ObjectWriter(store, grant.key, part_bytes=store.part_bytes))
 
     def _put_numbered(self, what: str, urls: tuple[str, ...], number: int, data: bytes) -> None:
         if number < len(urls):  # when they are used up, what matters is still written: commits and the end

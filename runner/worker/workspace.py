@@ -67,7 +67,9 @@ class Workspace(Protocol):
 
     def put_done(self, data: bytes) -> None: ...
 
-    def write_output(self) -> OutputWriter: ...
+    def write_output(self, attempt: int) -> OutputWriter:
+        """The output's file, for the first or a later attempt. Raises `WorkerError` when no more may be made."""
+        ...
 
     @property
     def most_events(self) -> int | None:

@@ -124,10 +124,10 @@ def test_urls_alone_are_worth_nothing_afterwards(run: Run, remote: B2Store) -> N
     assert KEY not in boot.model_dump_json()
     grants = [attempt.grant for segment in boot.access.segments for attempt in segment.attempts]
     assert len(grants) == 6
-    assert len(list(remote.list_uploads())) == 7
+    assert len(list(remote.list_uploads())) == 8
     access.revoke()
     assert list(remote.list_uploads()) == []
-    for grant in (*grants, boot.access.output):
+    for grant in (*grants, *boot.access.outputs):
         store = GrantStore(grant)
         with pytest.raises(StorageError), ObjectWriter(store, grant.key, part_bytes=store.part_bytes) as file:
             file.write(b"too late")
