@@ -22,7 +22,7 @@ def write_pictures(clip: bytes, path: Path) -> None:
     name = frames[0].format.name.replace("yuvj", "yuv")
     depth = frames[0].format.components[0].bits
     header = struct.pack("=6i", frames[0].width, frames[0].height, CHROMA[name[3:6]], depth, len(frames), 0)
-    records = [struct.pack("=q", frame.pts) + _surface(frame, depth) for frame in frames]
+    records = [struct.pack("=q", frame.pts or 0) + _surface(frame, depth) for frame in frames]
     path.write_bytes(header + b"".join(records))
 
 

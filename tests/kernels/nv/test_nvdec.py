@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
@@ -166,3 +167,21 @@ def test_who_insists_is_told(machine: Machine) -> None:
     said = json.loads(ended.stdout.splitlines()[-1])["unavailable"]
     assert said.startswith("NVDEC cannot decode ")
     assert said.endswith("it shows no picture for a packet; use --backend cpu")
+
+
+def test_frames_that_an_edit_list_hides_stay_hidden(machine: Machine, ffmpeg: str) -> None:
+    """FFmpeg cuts without encoding: packets before the cut are kept to decode from, and not to be shown."""
+    (machine.work / "whole.mp4").write_bytes(make(Clip(options=X264_B_FRAMES, frames=40)))
+    cut = ["-ss", "0.7", "-i", str(machine.work / "whole.mp4"), "-c", "copy", str(machine.work / "cut.mp4")]
+    subprocess.run([ffmpeg, "-v", "error", *cut], check=True)
+    decoded = decode(machine, (machine.work / "cut.mp4").read_bytes())
+    assert decoded.frames == 22
+    assert len(machine.log("packet")) > 22
+    assert decoded.differences == []
+    assert decoded.warnings == []
+
+
+def test_packets_without_times_are_for_software(machine: Machine) -> None:
+    decoded = decode(machine, Clip(container="h264", options=X264_B_FRAMES, frames=20))
+    assert decoded.differences == []
+    assert decoded.warnings[-1] == "software decoded instead of NVDEC: a packet has no time"
