@@ -42,6 +42,8 @@ LEAST_CHANCE: Final = 0.05
 # Bits per pixel of a clip of ordinary detail at the codec's default quality; every 6 steps of crf halve or double it.
 _BITS_PER_PIXEL: Final = {"h264": 0.16, "hevc": 0.10, "av1": 0.06, "vp9": 0.09}
 _DEFAULT_CRF: Final = {"h264": 18.0, "hevc": 20.0, "av1": 25.0, "vp9": 25.0}
+OTHER_STREAMS: Final = 0.1
+"""Part of a source that is sound and whatever else is copied."""
 LOSSLESS: Final = 0.5
 """Part of the raw picture that a lossless codec keeps."""
 
@@ -112,12 +114,11 @@ def success_chance(offer: Offer, wall_s: float) -> float:
 
 def estimate(offer: Offer, speed: Speed, work: Workload, share: Share) -> Estimate:
     """What the rest of a job would take and cost on `offer`."""
-    image_gb = IMAGE_GB if offer.price_usd_per_h else 0.0  # what costs nothing is this machine
     factor = MEASURED_FACTOR if speed.measured else ESTIMATE_FACTOR
     frame_bytes = output_frame_bytes(work)
-    likely = _one(offer, speed, share, frame_bytes, image_gb, 1.0)
-    low = _one(offer, speed, share, frame_bytes * SMALL_OUTPUT, image_gb, 1 / factor)
-    high = _one(offer, speed, share, frame_bytes * LARGE_OUTPUT, image_gb, factor)
+    likely = _one(offer, speed, share, frame_bytes, pulls=1, factor=1.0)
+    low = _one(offer, speed, share, frame_bytes * SMALL_OUTPUT, pulls=0, factor=1 / factor)
+    high = _one(offer, speed, share, frame_bytes * LARGE_OUTPUT, pulls=2, factor=factor)
     chance = success_chance(offer, likely.wall_s)
     return Estimate(
         cost=Cost(
@@ -144,17 +145,24 @@ class _Case:
     dollars: Decimal
 
 
-def _one(offer: Offer, speed: Speed, share: Share, frame_bytes: float, image_gb: float, factor: float) -> _Case:
-    """One case: the speed's times are multiplied by `factor`, a frame of the output takes `frame_bytes`."""
-    written = share.frames * frame_bytes
-    joined = share.whole_frames * frame_bytes
+def _one(offer: Offer, speed: Speed, share: Share, frame_bytes: float, *, pulls: int, factor: float) -> _Case:
+    """One case: the image is pulled `pulls` times, the speed's times are multiplied by `factor`.
+
+    A host may have the image already; and a machine may be lost once it runs, so that another one has to start.
+    """
+    written, joined = share.frames * frame_bytes, share.whole_frames * frame_bytes
+    output = joined + share.copied_bytes * OTHER_STREAMS
+    down_bits_per_s, up_bits_per_s = bits_per_s(offer, offer.down_mbps), bits_per_s(offer, offer.up_mbps)
+    if not offer.price_usd_per_h:  # what costs nothing is this machine
+        image_gb, boot_s = 0.0, START_S
+    else:
+        image_gb = pulls * IMAGE_GB
+        boot_s = pulls * CREATE_S + image_gb * 8e9 / down_bits_per_s + max(1, pulls) * PROBE_S
     # Every segment is read back before it counts, and all of them once more when they are joined.
     down_gb = image_gb + (share.source_bytes + written + joined + share.copied_bytes) / 1e9
-    up_gb = (written + joined + share.copied_bytes) / 1e9
+    up_gb = (written + output) / 1e9
     work_s = share.frames * speed.frame_s + share.lead_frames * speed.lead_frame_s + share.segments * SEGMENT_S
-    down_bits_per_s, up_bits_per_s = bits_per_s(offer, offer.down_mbps), bits_per_s(offer, offer.up_mbps)
-    join_s = max((joined + share.copied_bytes) * 8 / down_bits_per_s, (joined + share.copied_bytes) * 8 / up_bits_per_s)
-    boot_s = CREATE_S + image_gb * 8e9 / down_bits_per_s + PROBE_S if image_gb else START_S
+    join_s = max((joined + share.copied_bytes) * 8 / down_bits_per_s, output * 8 / up_bits_per_s)
     wall_s = boot_s + (work_s + join_s) * factor
     traffic = _dollars(down_gb) * offer.down_usd_per_gb + _dollars(up_gb) * offer.up_usd_per_gb
     return _Case(wall_s, down_gb, up_gb, traffic, _dollars(wall_s / 3600) * offer.price_usd_per_h + traffic)
