@@ -313,7 +313,9 @@ class RunAccess:
         return int(min(MAX_PRESIGN_S, max(MIN_S, deadline_s - self._clock() + SPARE_S)))
 
     def _local_boot(self, label: str) -> Path:
-        return state_folder() / "boot" / f"{self._plan.run}.{label}.json"
+        """An instance of a batch has a document for each of its runs."""
+        name = label if self._plan.run in label else f"{label}.{self._plan.run}"
+        return state_folder() / "boot" / f"{name}.json"
 
 
 def _is_object(uri: Uri) -> bool:
