@@ -1,6 +1,6 @@
-"""A job that stays on the device: NVDEC, the GPU's kernels under the strict engine, NVENC; then one line of JSON.
+"""A job on the device: NVDEC, the GPU's kernels under the strict engine, NVENC; then one line of JSON.
 
-Arguments: input, output, chain.
+Arguments: input, output, chain, and who decodes and encodes: 'NVDEC' and 'NVENC', or 'software'.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,10 +24,15 @@ from kernels.io.nvdec import DeviceMemory as DecodedMemory
 from kernels.io.nvdec import NvDecoder
 from kernels.io.nvenc import DeviceMemory as EncodedMemory
 from kernels.io.nvenc import NvEncoder
+from kernels.io.software import SoftwareDecoder
+from kernels.io.software_encoder import SoftwareEncoder
 from kernels.io.source import Source
 from kernels.plan import plan_chain
 from tests.kernels.cuda.frames import DeviceArray, StrictFrameEngine
 from tests.kernels.nv.host_cupy import CUDA, HostCupy
+
+if TYPE_CHECKING:
+    from kernels.plan import Plan
 
 
 class Surface(DeviceArray):
@@ -50,25 +55,21 @@ class StrictCupy(HostCupy):
         return np.empty(shape, dtype).view(Surface)
 
 
-def main(path: str, target: str, chain: str) -> dict[str, Any]:
+def main(path: str, target: str, chain: str, decodes: str, encodes: str) -> dict[str, Any]:
     engine = StrictFrameEngine()
     with Source(path) as source, Path(target).open("w+b") as sink:
-        decoder = NvDecoder(source, memory=DecodedMemory(StrictCupy, StrictCupy.Stream()), insist=True)
+        memory = DecodedMemory(StrictCupy, StrictCupy.Stream())
+        decoder = NvDecoder(source, memory=memory, insist=True) if decodes == "NVDEC" else SoftwareDecoder(source)
         events = (event for event in decoder if isinstance(event, Frame))
         first = next(events)
         plan = plan_chain(first.format, parse_chain(chain, CATALOGUE))
         plan = plan_chain(first.format, parse_chain(chain, CATALOGUE), pixel_format=plan.target.pixel_format)
-        encoder = NvEncoder(
-            EncodeSettings(),
-            plan.target,
-            time_base=first.time_base,
-            side_data=first.side_data,
-            caps=encoder_caps("h264"),
-            memory=EncodedMemory(StrictCupy, StrictCupy.Stream()),
-        )
-        layouts = {"source": _layout(plan.source), "target": _layout(plan.target)}
+        layouts = {
+            "source": _layout(plan.source) if decodes == "NVDEC" else None,
+            "target": _layout(plan.target) if encodes == "NVENC" else None,
+        }
         muxer = Muxer(sink, Path(target).suffix[1:], reserve=Reserve(), origin_s=source.start_s)
-        encoder.attach(muxer.container)
+        encoder = _encoder(encodes, muxer, plan, first)
         muxer.set_video(encoder.stream, first.format.sample_aspect_ratio)
         muxer.start()
         where = set()
@@ -82,6 +83,16 @@ def main(path: str, target: str, chain: str) -> dict[str, Any]:
             muxer.write_video(packet)
         muxer.finish()
     return {"where": sorted(where), "replays": engine.replays, "shared": HostCupy.shared}
+
+
+def _encoder(encodes: str, muxer: Muxer, plan: Plan, first: Frame) -> NvEncoder | SoftwareEncoder:
+    common: dict[str, Any] = {"time_base": first.time_base, "side_data": first.side_data}
+    if encodes != "NVENC":
+        return SoftwareEncoder(muxer.container, EncodeSettings(codec="ffv1"), plan.target, **common)
+    memory = EncodedMemory(StrictCupy, StrictCupy.Stream())
+    encoder = NvEncoder(EncodeSettings(), plan.target, caps=encoder_caps("h264"), memory=memory, **common)
+    encoder.attach(muxer.container)
+    return encoder
 
 
 if __name__ == "__main__":

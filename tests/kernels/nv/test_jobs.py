@@ -46,7 +46,7 @@ def prepare(machine: Machine, clip: Clip = CLIP) -> Machine:
 
 
 def run(machine: Machine, *options: str, suffix: str = "mp4") -> Ran:
-    target = machine.work / f"out.{suffix}"
+    target = machine.work / f"result.{suffix}"
     ended = machine.runner("run", str(machine.work / "in.mp4"), str(target), "-y", "-q", "--json", *options)
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout)
@@ -291,19 +291,31 @@ def test_segments_from_nvenc_are_joined(machine: Machine) -> None:
     assert dts == sorted(set(dts))
 
 
-@pytest.mark.parametrize(
-    ("chain", "pixel_format"),
-    [("hflip", "yuv420p"), ("cas=0.5", "yuv420p"), ("hflip,eq=contrast=1.2", "yuv420p10le"), ("cas=0.5", "yuv444p")],
-)
-def test_frames_stay_on_the_device_between_the_engines(machine: Machine, chain: str, pixel_format: str) -> None:
+ON_DEVICE: Final = {
+    "a plane operation": ("cas=0.5", "yuv420p", "NVDEC", "NVENC"),
+    "a moved picture": ("hflip", "yuv420p", "NVDEC", "NVENC"),
+    "no filter": ("", "yuv420p", "NVDEC", "NVENC"),
+    "deep samples": ("hflip,eq=contrast=1.2", "yuv420p10le", "NVDEC", "NVENC"),
+    "full chroma": ("cas=0.5", "yuv444p", "NVDEC", "NVENC"),
+    "only NVDEC": ("cas=0.5", "yuv420p", "NVDEC", "software"),
+    "only NVENC": ("cas=0.5", "yuv420p", "software", "NVENC"),
+    "deep samples for software": ("cas=0.5", "yuv420p10le", "NVDEC", "software"),
+}
+
+
+@pytest.mark.parametrize("name", ON_DEVICE)
+def test_frames_on_the_device_are_those_of_software(machine: Machine, name: str) -> None:
     """What software makes of the same chain, within the code that rounding may differ by."""
+    chain, pixel_format, decodes, encodes = ON_DEVICE[name]
     machine = prepare(machine, replace(CLIP, pixel_format=pixel_format, sounds=())).with_(NV_H264_BITS=10)
-    given, target = machine.work / "in.mp4", machine.work / "out.mp4"
-    ended = machine.run("-W", "error", "-m", "tests.kernels.nv.device_job", str(given), str(target), chain)
+    given, target = machine.work / "in.mp4", machine.work / "out.mkv"
+    arguments = (str(given), str(target), chain, decodes, encodes)
+    ended = machine.run("-W", "error", "-m", "tests.kernels.nv.device_job", *arguments)
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout.splitlines()[-1])
-    assert said["where"] == ["DeviceArray"]
-    assert said["shared"] == (30 if pixel_format != "yuv420p10le" else 0), "no copy where the planes are a surface"
+    assert said["where"] == (["DeviceArray"] if encodes == "NVENC" else ["ndarray"])
+    is_surface = encodes == "NVENC" and pixel_format != "yuv420p10le"
+    assert said["shared"] == (30 if is_surface else 0), "no copy where the planes are a surface"
     reference = run(machine.without("libcuda.so.1"), "--vf", chain, "--codec", "ffv1", suffix="mkv")
     wanted, found = frames_of(reference.output), frames_of(target)
     assert len(found) == 30
