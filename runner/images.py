@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-REPOSITORY: Final = "ghcr.io/framehaul/worker"
+REPOSITORY: Final = "framehaul/worker"
 OUR_IMAGES: Final = frozenset({REPOSITORY, "local"})
 """Without tags. Images that a user names are known from this machine's journal and from `image` in the settings."""
 

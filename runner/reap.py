@@ -97,7 +97,7 @@ def is_ours(instance: Instance, images: Collection[str]) -> bool:
 
 
 def repository(image: str) -> str:
-    """`ghcr.io/a/b` of `ghcr.io/a/b:tag` and of `ghcr.io/a/b@sha256:...`."""
+    """`a/b` of `a/b:tag` and of `a/b@sha256:...`, with a registry before it or not."""
     name = image.partition("@")[0]
     head, slash, last = name.rpartition("/")
     return head + slash + last.partition(":")[0]

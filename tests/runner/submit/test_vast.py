@@ -135,7 +135,7 @@ def remote_credentials(desk: Desk) -> Any:
 
 def test_a_bad_image_stops_it(desk: Desk, vast: FakeVast, clip: Path, tmp_path: Path) -> None:
     words = [*RENTED, *CHAIN]
-    words[words.index(IMAGE)] = "ghcr.io/framehaul/worker:nowhere"
+    words[words.index(IMAGE)] = "framehaul/worker:nowhere"
     done = desk.run("submit", clip, tmp_path / "out.mkv", *words)
     assert done.returncode == 2, done.stderr
     assert "manifest unknown" in done.stderr

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ACCOUNT_KEY", "IMAGE", "Boot", "Call", "FakeVast", "Fault", "Image"]
 
 ACCOUNT_KEY: Final = "VASTKEYaccount0123456789abcdefThatNobodyMaySee"
-IMAGE: Final = "ghcr.io/framehaul/worker:test"
+IMAGE: Final = "framehaul/worker:test"
 ALL_RIGHTS: Final = frozenset({"misc", "instance_read", "instance_write", "user_read", "billing_read"})
 _TICK_S: Final = 0.02
 
