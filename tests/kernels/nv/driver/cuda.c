@@ -29,111 +29,92 @@ typedef struct {
     size_t width_bytes, height;
 } copy_2d;
 
-int cuInit(unsigned flags)
-{
+int cuInit(unsigned flags) {
     return (int)number("NV_CUINIT", OK);
 }
 
-int cuDriverGetVersion(int *version)
-{
+int cuDriverGetVersion(int *version) {
     *version = 13000;
     return OK;
 }
 
-int cuDeviceGetCount(int *count)
-{
+int cuDeviceGetCount(int *count) {
     *count = (int)number("NV_DEVICES", 1);
     return OK;
 }
 
-int cuDeviceGet(int *device, int ordinal)
-{
+int cuDeviceGet(int *device, int ordinal) {
     *device = ordinal;
     return OK;
 }
 
-int cuDeviceGetName(char *name, int size, int device)
-{
+int cuDeviceGetName(char *name, int size, int device) {
     snprintf(name, (size_t)size, "Stand-in %d", device);
     return OK;
 }
 
-int cuDeviceGetAttribute(int *value, int attribute, int device)
-{
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
     *value = attribute == 75 ? 8 : attribute == 76 ? 9 : 1; /* compute capability 8.9 */
     return OK;
 }
 
-int cuDevicePrimaryCtxRetain(void **context, int device)
-{
+int cuDevicePrimaryCtxRetain(void **context, int device) {
     *context = PRIMARY;
     return OK;
 }
 
-int cuDevicePrimaryCtxRelease_v2(int device)
-{
+int cuDevicePrimaryCtxRelease_v2(int device) {
     return OK;
 }
 
-int cuCtxCreate_v2(void **context, unsigned flags, int device)
-{
+int cuCtxCreate_v2(void **context, unsigned flags, int device) {
     *context = (void *)0x2000;
     return OK;
 }
 
-int cuCtxDestroy_v2(void *context)
-{
+int cuCtxDestroy_v2(void *context) {
     return OK;
 }
 
-int cuCtxGetDevice(int *device)
-{
+int cuCtxGetDevice(int *device) {
     *device = 0;
     return OK;
 }
 
-int cuCtxPushCurrent_v2(void *context)
-{
+int cuCtxPushCurrent_v2(void *context) {
     return OK;
 }
 
-int cuCtxPopCurrent_v2(void **context)
-{
+int cuCtxPopCurrent_v2(void **context) {
     if (context)
         *context = PRIMARY;
     return OK;
 }
 
-int cuEventCreate(void **event, unsigned flags)
-{
+int cuEventCreate(void **event, unsigned flags) {
     *event = malloc(1);
     return OK;
 }
 
-int cuEventDestroy_v2(void *event)
-{
+int cuEventDestroy_v2(void *event) {
     free(event);
     return OK;
 }
 
-int cuEventRecord(void *event, void *stream)
-{
+int cuEventRecord(void *event, void *stream) {
     return OK;
 }
 
-int cuEventSynchronize(void *event)
-{
+int cuEventSynchronize(void *event) {
     return OK;
 }
 
-int cuGetErrorName(int status, const char **name)
-{
+int cuGetErrorName(int status, const char **name) {
     *name = "CUDA_ERROR_STANDIN";
     return OK;
 }
 
-int cuGetErrorString(int status, const char **text)
-{
+int cuGetErrorString(int status, const char **text) {
     *text = "the stand-in driver refuses";
     return OK;
 }
@@ -143,8 +124,7 @@ enum { INVALID_VALUE = 1, MAX_BLOCKS = 1024 };
 static void *blocks[MAX_BLOCKS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static int replace_block(void *old, void *new)
-{
+static int replace_block(void *old, void *new) {
     int found = 0;
     pthread_mutex_lock(&lock);
     for (int i = 0; i < MAX_BLOCKS && !found; i++)
@@ -156,26 +136,22 @@ static int replace_block(void *old, void *new)
     return found;
 }
 
-int cuMemAlloc_v2(device_pointer *pointer, size_t size)
-{
+int cuMemAlloc_v2(device_pointer *pointer, size_t size) {
     void *block = calloc(1, size);
     *pointer = (device_pointer)block;
     return block && replace_block(NULL, block) ? OK : 2; /* out of memory */
 }
 
-int cuMemAllocAsync(device_pointer *pointer, size_t size, void *stream)
-{
+int cuMemAllocAsync(device_pointer *pointer, size_t size, void *stream) {
     return cuMemAlloc_v2(pointer, size);
 }
 
-int cuMemAllocPitch_v2(device_pointer *pointer, size_t *pitch, size_t width, size_t height, unsigned element)
-{
+int cuMemAllocPitch_v2(device_pointer *pointer, size_t *pitch, size_t width, size_t height, unsigned element) {
     *pitch = (width + 511) & ~(size_t)511;
     return cuMemAlloc_v2(pointer, *pitch * height);
 }
 
-int cuMemFree_v2(device_pointer pointer)
-{
+int cuMemFree_v2(device_pointer pointer) {
     if (!pointer)
         return OK;
     if (!replace_block((void *)pointer, NULL))
@@ -184,13 +160,11 @@ int cuMemFree_v2(device_pointer pointer)
     return OK;
 }
 
-int cuMemFreeAsync(device_pointer pointer, void *stream)
-{
+int cuMemFreeAsync(device_pointer pointer, void *stream) {
     return cuMemFree_v2(pointer);
 }
 
-int cuMemcpy2D_v2(const copy_2d *c)
-{
+int cuMemcpy2D_v2(const copy_2d *c) {
     const char *from = c->src_type == HOST_MEMORY ? c->src_host : (const char *)c->src_device;
     char *to = c->dst_type == HOST_MEMORY ? c->dst_host : (char *)c->dst_device;
     size_t from_pitch = c->src_pitch ? c->src_pitch : c->width_bytes;
@@ -202,30 +176,25 @@ int cuMemcpy2D_v2(const copy_2d *c)
     return OK;
 }
 
-int cuMemcpy2DAsync_v2(const copy_2d *c, void *stream)
-{
+int cuMemcpy2DAsync_v2(const copy_2d *c, void *stream) {
     return cuMemcpy2D_v2(c);
 }
 
-int cuMemcpyDtoH_v2(void *to, device_pointer from, size_t size)
-{
+int cuMemcpyDtoH_v2(void *to, device_pointer from, size_t size) {
     memcpy(to, (void *)from, size);
     return OK;
 }
 
-int cuMemcpyDtoHAsync_v2(void *to, device_pointer from, size_t size, void *stream)
-{
+int cuMemcpyDtoHAsync_v2(void *to, device_pointer from, size_t size, void *stream) {
     return cuMemcpyDtoH_v2(to, from, size);
 }
 
-int cuMemcpyHtoD_v2(device_pointer to, const void *from, size_t size)
-{
+int cuMemcpyHtoD_v2(device_pointer to, const void *from, size_t size) {
     memcpy((void *)to, from, size);
     return OK;
 }
 
-int cuPointerGetAttribute(void *data, int attribute, device_pointer pointer)
-{
+int cuPointerGetAttribute(void *data, int attribute, device_pointer pointer) {
     if (attribute == 1) /* context */
         *(void **)data = PRIMARY;
     else
@@ -233,30 +202,25 @@ int cuPointerGetAttribute(void *data, int attribute, device_pointer pointer)
     return OK;
 }
 
-int cuStreamCreate(void **stream, unsigned flags)
-{
+int cuStreamCreate(void **stream, unsigned flags) {
     *stream = malloc(1);
     return OK;
 }
 
-int cuStreamDestroy_v2(void *stream)
-{
+int cuStreamDestroy_v2(void *stream) {
     free(stream);
     return OK;
 }
 
-int cuStreamGetCtx(void *stream, void **context)
-{
+int cuStreamGetCtx(void *stream, void **context) {
     *context = PRIMARY;
     return OK;
 }
 
-int cuStreamSynchronize(void *stream)
-{
+int cuStreamSynchronize(void *stream) {
     return OK;
 }
 
-int cuStreamWaitEvent(void *stream, void *event, unsigned flags)
-{
+int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
     return OK;
 }

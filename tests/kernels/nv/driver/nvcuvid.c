@@ -1,14 +1,11 @@
 /* libnvcuvid.so.1: a parser that sorts by time, and a decoder that looks its pictures up in a file.
  *
- * NV_PICTURES     the pictures: int32 width, height, chroma (1 4:2:0, 2 4:2:2, 3 4:4:4), depth, count, 0; then for each an
- *                 int64 time and its surface as NVDEC lays it out, rows tight: interleaved chroma, or three planes
- * NV_DELAY        pictures that wait to be sorted (4)
- * NV_DROP         packets, counted from 0, whose picture is never shown
- * NV_REPEAT       packets whose picture is shown twice
- * NV_PARSE_FAIL   a packet at which parsing fails (-1)
- * NV_UNSUPPORTED  what the device cannot decode, as codec:chroma:depth in NVIDIA's numbers
- * NV_MAX_SIDE     the largest width and height it decodes (4096)
- * NV_NVDECS       its decode engines (2)
+ * NV_PICTURES     the pictures: int32 width, height, chroma (1 4:2:0, 2 4:2:2, 3 4:4:4), depth, count, 0; then for each
+ * an int64 time and its surface as NVDEC lays it out, rows tight: interleaved chroma, or three planes NV_DELAY pictures
+ * that wait to be sorted (4) NV_DROP         packets, counted from 0, whose picture is never shown NV_REPEAT packets
+ * whose picture is shown twice NV_PARSE_FAIL   a packet at which parsing fails (-1) NV_UNSUPPORTED  what the device
+ * cannot decode, as codec:chroma:depth in NVIDIA's numbers NV_MAX_SIDE     the largest width and height it decodes
+ * (4096) NV_NVDECS       its decode engines (2)
  */
 #include "standin.h"
 
@@ -80,25 +77,21 @@ static unsigned char *pictures;
 static long long shown_time;
 static unsigned char *surface;
 
-static size_t row_bytes(void)
-{
+static size_t row_bytes(void) {
     /* NVDEC makes widths even. */
     return ((size_t)header.width + 1) / 2 * 2 * (header.depth > 8 ? 2 : 1);
 }
 
-static size_t chroma_rows(void)
-{
+static size_t chroma_rows(void) {
     size_t rows = (size_t)header.height;
     return header.chroma == 3 ? 2 * rows : header.chroma == 2 ? rows : (rows + 1) / 2;
 }
 
-static size_t picture_bytes(void)
-{
+static size_t picture_bytes(void) {
     return sizeof(int64_t) + row_bytes() * (header.height + chroma_rows());
 }
 
-static int load_pictures(void)
-{
+static int load_pictures(void) {
     FILE *file = fopen(getenv("NV_PICTURES") ? getenv("NV_PICTURES") : "", "rb");
     if (!file)
         return 0;
@@ -109,8 +102,7 @@ static int load_pictures(void)
     return complete;
 }
 
-static const unsigned char *picture_at(long long time)
-{
+static const unsigned char *picture_at(long long time) {
     for (int i = 0; i < header.count; i++) {
         unsigned char *record = pictures + picture_bytes() * (size_t)i;
         int64_t its_time;
@@ -121,8 +113,7 @@ static const unsigned char *picture_at(long long time)
     return NULL;
 }
 
-int cuvidGetDecoderCaps(decode_caps *caps)
-{
+int cuvidGetDecoderCaps(decode_caps *caps) {
     char asked[40];
     snprintf(asked, sizeof asked, "%d:%d:%u", caps->codec, caps->chroma, caps->depth_minus_8 + 8);
     long side = number("NV_MAX_SIDE", 4096);
@@ -136,36 +127,30 @@ int cuvidGetDecoderCaps(decode_caps *caps)
     return OK;
 }
 
-int cuvidCreateDecoder(void **decoder, void *info)
-{
+int cuvidCreateDecoder(void **decoder, void *info) {
     LOG("{\"call\": \"decoder\"}");
     *decoder = (void *)1;
     return OK;
 }
 
-int cuvidDestroyDecoder(void *decoder)
-{
+int cuvidDestroyDecoder(void *decoder) {
     return OK;
 }
 
-int cuvidDecodePicture(void *decoder, void *picture)
-{
+int cuvidDecodePicture(void *decoder, void *picture) {
     return OK;
 }
 
-int cuvidGetDecodeStatus(void *decoder, int index, int *status)
-{
+int cuvidGetDecodeStatus(void *decoder, int index, int *status) {
     *status = 2; /* success */
     return OK;
 }
 
-int cuvidReconfigureDecoder(void *decoder, void *info)
-{
+int cuvidReconfigureDecoder(void *decoder, void *info) {
     return OK;
 }
 
-int cuvidMapVideoFrame64(void *decoder, int index, unsigned long long *pointer, unsigned *pitch, void *params)
-{
+int cuvidMapVideoFrame64(void *decoder, int index, unsigned long long *pointer, unsigned *pitch, void *params) {
     const unsigned char *from = picture_at(shown_time);
     size_t row = row_bytes(), luma_rows = (size_t)header.height, chroma = chroma_rows();
     size_t padded_rows = (luma_rows + 1) & ~(size_t)1; /* chroma starts at an even row */
@@ -185,34 +170,28 @@ int cuvidMapVideoFrame64(void *decoder, int index, unsigned long long *pointer, 
     return OK;
 }
 
-int cuvidUnmapVideoFrame64(void *decoder, unsigned long long pointer)
-{
+int cuvidUnmapVideoFrame64(void *decoder, unsigned long long pointer) {
     return OK;
 }
 
-int cuvidCtxLockCreate(void **lock, void *context)
-{
+int cuvidCtxLockCreate(void **lock, void *context) {
     *lock = (void *)1;
     return OK;
 }
 
-int cuvidCtxLockDestroy(void *lock)
-{
+int cuvidCtxLockDestroy(void *lock) {
     return OK;
 }
 
-int cuvidCtxLock(void *lock, unsigned flags)
-{
+int cuvidCtxLock(void *lock, unsigned flags) {
     return OK;
 }
 
-int cuvidCtxUnlock(void *lock, unsigned flags)
-{
+int cuvidCtxUnlock(void *lock, unsigned flags) {
     return OK;
 }
 
-int cuvidCreateVideoParser(void **out, parser_params *params)
-{
+int cuvidCreateVideoParser(void **out, parser_params *params) {
     parser *made = calloc(1, sizeof *made);
     made->params = *params;
     made->delay = (int)number("NV_DELAY", 4);
@@ -220,14 +199,12 @@ int cuvidCreateVideoParser(void **out, parser_params *params)
     return OK;
 }
 
-int cuvidDestroyVideoParser(void *pointer)
-{
+int cuvidDestroyVideoParser(void *pointer) {
     free(pointer);
     return OK;
 }
 
-static void show_first(parser *p)
-{
+static void show_first(parser *p) {
     int times = 1 + p->repeats[0];
     shown_time = p->times[0];
     p->waiting--;
@@ -239,8 +216,7 @@ static void show_first(parser *p)
     }
 }
 
-static int start(parser *p)
-{
+static int start(parser *p) {
     if (!load_pictures())
         return FAILURE;
     video_format format = {
@@ -261,8 +237,7 @@ static int start(parser *p)
     return p->params.on_sequence(p->params.user, &format) ? OK : FAILURE;
 }
 
-static void wait_for_its_turn(parser *p, long long time, int repeats)
-{
+static void wait_for_its_turn(parser *p, long long time, int repeats) {
     int i = p->waiting++;
     for (; i > 0 && p->times[i - 1] > time; i--) {
         p->times[i] = p->times[i - 1];
@@ -272,8 +247,7 @@ static void wait_for_its_turn(parser *p, long long time, int repeats)
     p->repeats[i] = repeats;
 }
 
-int cuvidParseVideoData(parser *p, source_packet *packet)
-{
+int cuvidParseVideoData(parser *p, source_packet *packet) {
     if (packet->size) {
         int index = p->packets++;
         const unsigned char *d = packet->data;
@@ -297,10 +271,9 @@ int cuvidParseVideoData(parser *p, source_packet *packet)
 }
 
 /* Looked up when the library is loaded, and never called. */
-#define UNUSED(name)        \
-    int name(void)          \
-    {                       \
-        return FAILURE;     \
+#define UNUSED(name)                                                                                                   \
+    int name(void) {                                                                                                   \
+        return FAILURE;                                                                                                \
     }
 UNUSED(cuvidCreateVideoSource)
 UNUSED(cuvidCreateVideoSourceW)

@@ -21,8 +21,17 @@
 #include "standin.h"
 
 enum { NO_DEVICE = 1, UNSUPPORTED = 2, INVALID_PARAM = 8, NEED_MORE_INPUT = 17 };
-enum { CAP_MAX_BFRAMES = 0, CAP_WIDTH_MAX = 16, CAP_HEIGHT_MAX = 17, CAP_YUV444 = 33, CAP_10_BIT = 39,
-       CAP_BFRAME_REF_MODE = 43, CAP_WIDTH_MIN = 45, CAP_HEIGHT_MIN = 46, CAP_ENGINES = 49 };
+enum {
+    CAP_MAX_BFRAMES = 0,
+    CAP_WIDTH_MAX = 16,
+    CAP_HEIGHT_MAX = 17,
+    CAP_YUV444 = 33,
+    CAP_10_BIT = 39,
+    CAP_BFRAME_REF_MODE = 43,
+    CAP_WIDTH_MIN = 45,
+    CAP_HEIGHT_MIN = 46,
+    CAP_ENGINES = 49
+};
 enum { PIC_FORCE_IDR = 2, PIC_END_OF_STREAM = 8 };
 enum { TYPE_P = 0, TYPE_B = 1, TYPE_I = 2, TYPE_IDR = 3 };
 enum { H264, HEVC, AV1, CODECS, MAX_PICTURES = 4096, FUNCTIONS = 41 };
@@ -127,37 +136,32 @@ static picture queue[MAX_PICTURES], held[64];
 static register_params input;
 static FILE *stream;
 
-static int codec_of(guid id)
-{
+static int codec_of(guid id) {
     for (int i = 0; i < CODECS; i++)
         if (!memcmp(&CODEC[i], &id, sizeof id))
             return i;
     return -1;
 }
 
-static int has_encoder(int which)
-{
+static int has_encoder(int which) {
     return !getenv("NV_ENCODERS") || listed("NV_ENCODERS", CODEC_NAME[which]);
 }
 
-static int open_session(void *params, void **session)
-{
+static int open_session(void *params, void **session) {
     *session = (void *)1;
     if (listed("NV_ENCODERS", "none"))
         return UNSUPPORTED;
     return (int)number("NV_OPEN", OK);
 }
 
-static int codec_count(void *session, uint32_t *count)
-{
+static int codec_count(void *session, uint32_t *count) {
     *count = 0;
     for (int i = 0; i < CODECS; i++)
         *count += (uint32_t)has_encoder(i);
     return OK;
 }
 
-static int codecs(void *session, guid *ids, uint32_t room, uint32_t *count)
-{
+static int codecs(void *session, guid *ids, uint32_t room, uint32_t *count) {
     *count = 0;
     for (int i = 0; i < CODECS && *count < room; i++)
         if (has_encoder(i))
@@ -165,32 +169,27 @@ static int codecs(void *session, guid *ids, uint32_t room, uint32_t *count)
     return OK;
 }
 
-static int no_entries(void *session, guid id, uint32_t *count)
-{
+static int no_entries(void *session, guid id, uint32_t *count) {
     *count = 0;
     return OK;
 }
 
-static int preset_count(void *session, guid id, uint32_t *count)
-{
+static int preset_count(void *session, guid id, uint32_t *count) {
     *count = 7;
     return OK;
 }
 
-static int presets(void *session, guid id, guid *out, uint32_t room, uint32_t *count)
-{
+static int presets(void *session, guid id, guid *out, uint32_t room, uint32_t *count) {
     for (*count = 0; *count < 7 && *count < room; ++*count)
         out[*count] = (guid){.a = PRESET[*count]};
     return OK;
 }
 
-static int profiles(void *session, guid id, guid *out, uint32_t room, uint32_t *count)
-{
+static int profiles(void *session, guid id, guid *out, uint32_t room, uint32_t *count) {
     return no_entries(session, id, count);
 }
 
-static int caps(void *session, guid id, caps_param *param, int *value)
-{
+static int caps(void *session, guid id, caps_param *param, int *value) {
     if (!has_encoder(codec_of(id)))
         return INVALID_PARAM;
     switch (param->asked) {
@@ -224,8 +223,7 @@ static int caps(void *session, guid id, caps_param *param, int *value)
 }
 
 /* Values that no caller would choose, so that the log shows what the caller chose. */
-static int preset_config_ex(void *session, guid id, guid preset, int tuning, void *out)
-{
+static int preset_config_ex(void *session, guid id, guid preset, int tuning, void *out) {
     config *preset_config = (config *)((char *)out + 8);
     preset_config->gop = 77;
     preset_config->p_interval = 5;
@@ -235,13 +233,11 @@ static int preset_config_ex(void *session, guid id, guid preset, int tuning, voi
     return OK;
 }
 
-static int preset_config(void *session, guid id, guid preset, void *out)
-{
+static int preset_config(void *session, guid id, guid preset, void *out) {
     return preset_config_ex(session, id, preset, 0, out);
 }
 
-static int initialize(void *session, init_params *params)
-{
+static int initialize(void *session, init_params *params) {
     config *c = params->config;
     int preset = 0;
     while (preset < 7 && PRESET[preset] != params->preset.a)
@@ -263,14 +259,12 @@ static int initialize(void *session, init_params *params)
     return OK;
 }
 
-static int create_buffer(void *session, buffer_params *params)
-{
+static int create_buffer(void *session, buffer_params *params) {
     params->buffer = malloc(1);
     return OK;
 }
 
-static int register_resource(void *session, register_params *params)
-{
+static int register_resource(void *session, register_params *params) {
     params->registered = params->resource;
     input = *params;
     pcm_open(params->width, params->height, params->format == 0x10000 || params->format == 0x100000 ? 10 : 8,
@@ -278,25 +272,21 @@ static int register_resource(void *session, register_params *params)
     return OK;
 }
 
-static int map(void *session, map_params *params)
-{
+static int map(void *session, map_params *params) {
     params->mapped = params->registered;
     params->format = input.format;
     return OK;
 }
 
-static int nothing(void)
-{
+static int nothing(void) {
     return OK;
 }
 
-static int refuse(void)
-{
+static int refuse(void) {
     return UNSUPPORTED;
 }
 
-static void emit(picture p, int type)
-{
+static void emit(picture p, int type) {
     p.type = type;
     if (codec != H264 && stream) {
         int32_t size = 0;
@@ -309,8 +299,7 @@ static void emit(picture p, int type)
 }
 
 /* The last of the pictures held back is coded first, the ones before it refer to it. AV1 hides that order. */
-static void emit_held(void)
-{
+static void emit_held(void) {
     if (waiting && codec != AV1)
         emit(held[waiting - 1], TYPE_P);
     for (int i = 0; i < waiting - (codec != AV1); i++)
@@ -318,8 +307,7 @@ static void emit_held(void)
     waiting = 0;
 }
 
-static int encode(void *session, picture_params *params)
-{
+static int encode(void *session, picture_params *params) {
     if (params->flags & PIC_END_OF_STREAM) {
         emit_held();
         return OK;
@@ -348,8 +336,7 @@ static int encode(void *session, picture_params *params)
     return OK;
 }
 
-static int lock(void *session, lock_params *params)
-{
+static int lock(void *session, lock_params *params) {
     picture *p = &queue[out_head++ % MAX_PICTURES];
     if (codec == H264)
         p->size = pcm_order(p->data, p->size, p->type == TYPE_IDR, p->type != TYPE_B, &p->data);
@@ -360,8 +347,7 @@ static int lock(void *session, lock_params *params)
     return OK;
 }
 
-static int sequence(void *session, sequence_params *params)
-{
+static int sequence(void *session, sequence_params *params) {
     FILE *file = getenv("NV_HEADERS") ? fopen(getenv("NV_HEADERS"), "rb") : NULL;
     if (codec == H264)
         *params->written = pcm_headers(params->buffer);
@@ -372,19 +358,16 @@ static int sequence(void *session, sequence_params *params)
     return OK;
 }
 
-static const char *last_error(void *session)
-{
+static const char *last_error(void *session) {
     return "the stand-in driver refuses";
 }
 
-int NvEncodeAPIGetMaxSupportedVersion(uint32_t *version)
-{
+int NvEncodeAPIGetMaxSupportedVersion(uint32_t *version) {
     *version = (uint32_t)number("NV_API", 0xD0);
     return OK;
 }
 
-int NvEncodeAPICreateInstance(void *list)
-{
+int NvEncodeAPICreateInstance(void *list) {
     void **f = (void **)((char *)list + 8);
     for (int i = 0; i < FUNCTIONS; i++)
         f[i] = (void *)nothing;

@@ -12,8 +12,7 @@ typedef struct {
     uint32_t bits;
 } writer;
 
-static void put(writer *w, uint32_t value, int bits)
-{
+static void put(writer *w, uint32_t value, int bits) {
     for (int i = bits - 1; i >= 0; i--, w->bits++) {
         uint8_t *byte = w->data + w->bits / 8;
         if (w->bits % 8 == 0)
@@ -23,8 +22,7 @@ static void put(writer *w, uint32_t value, int bits)
 }
 
 /* ue(v): Exp-Golomb, 9.1. */
-static void put_ue(writer *w, uint32_t value)
-{
+static void put_ue(writer *w, uint32_t value) {
     int length = 0;
     while ((value + 1) >> (length + 1))
         length++;
@@ -32,16 +30,14 @@ static void put_ue(writer *w, uint32_t value)
     put(w, value + 1, length + 1);
 }
 
-static void put_trailing(writer *w)
-{
+static void put_trailing(writer *w) {
     put(w, 1, 1);
     while (w->bits % 8)
         put(w, 0, 1);
 }
 
 /* Start code, header and payload, with emulation prevention (7.4.1). */
-static uint32_t put_nal(uint8_t *out, int reference, int type, const writer *w)
-{
+static uint32_t put_nal(uint8_t *out, int reference, int type, const writer *w) {
     uint8_t *at = out;
     memcpy(at, "\0\0\0\1", 4);
     at += 4;
@@ -58,18 +54,15 @@ static uint32_t put_nal(uint8_t *out, int reference, int type, const writer *w)
     return (uint32_t)(at - out);
 }
 
-static uint32_t columns(void)
-{
+static uint32_t columns(void) {
     return (width + MACROBLOCK - 1) / MACROBLOCK;
 }
 
-static uint32_t rows(void)
-{
+static uint32_t rows(void) {
     return (height + MACROBLOCK - 1) / MACROBLOCK;
 }
 
-void pcm_open(uint32_t width_, uint32_t height_, int depth_, int full_chroma_, int reorders_)
-{
+void pcm_open(uint32_t width_, uint32_t height_, int depth_, int full_chroma_, int reorders_) {
     width = width_;
     height = height_;
     depth = (uint32_t)depth_;
@@ -78,8 +71,7 @@ void pcm_open(uint32_t width_, uint32_t height_, int depth_, int full_chroma_, i
 }
 
 /* 7.3.2.1.1 */
-static void write_sps(writer *w)
-{
+static void write_sps(writer *w) {
     uint32_t unit = full_chroma ? 1 : 2;
     put(w, full_chroma ? 244 : depth > 8 ? 110 : 100, 8);
     put(w, 0, 8);
@@ -104,9 +96,9 @@ static void write_sps(writer *w)
     put_ue(w, (columns() * MACROBLOCK - width) / unit);
     put_ue(w, 0);
     put_ue(w, (rows() * MACROBLOCK - height) / unit);
-    put(w, 1, 1);      /* VUI, E.1.1: only the limits of reordering */
-    put(w, 0, 8);      /* no shape, overscan, signal, chroma location, timing, HRD twice, picture structure */
-    put(w, 1, 1);      /* limits */
+    put(w, 1, 1); /* VUI, E.1.1: only the limits of reordering */
+    put(w, 0, 8); /* no shape, overscan, signal, chroma location, timing, HRD twice, picture structure */
+    put(w, 1, 1); /* limits */
     put(w, 1, 1);
     put_ue(w, 0);
     put_ue(w, 0);
@@ -118,8 +110,7 @@ static void write_sps(writer *w)
 }
 
 /* 7.3.2.2: CAVLC, deblocking under control of the slice. */
-static void write_pps(writer *w)
-{
+static void write_pps(writer *w) {
     put_ue(w, 0);
     put_ue(w, 0);
     put(w, 0, 2);
@@ -135,8 +126,7 @@ static void write_pps(writer *w)
     put_trailing(w);
 }
 
-uint32_t pcm_headers(uint8_t *out)
-{
+uint32_t pcm_headers(uint8_t *out) {
     uint8_t bytes[256];
     writer sps = {.data = bytes}, pps = {.data = bytes};
     write_sps(&sps);
@@ -145,26 +135,22 @@ uint32_t pcm_headers(uint8_t *out)
     return size + put_nal(out + size, 3, NAL_PPS, &pps);
 }
 
-static uint32_t chroma_width(void)
-{
+static uint32_t chroma_width(void) {
     return full_chroma ? width : (width + 1) / 2;
 }
 
-static uint32_t chroma_height(void)
-{
+static uint32_t chroma_height(void) {
     return full_chroma ? height : (height + 1) / 2;
 }
 
-static uint16_t sample(const uint8_t *row, uint32_t x)
-{
+static uint16_t sample(const uint8_t *row, uint32_t x) {
     uint16_t value = row[x];
     if (depth > 8)
         memcpy(&value, row + 2 * x, sizeof value);
     return depth > 8 ? (uint16_t)(value >> (16 - depth)) : value;
 }
 
-uint32_t pcm_encode(const void *surface, uint32_t pitch, int idr, int order, uint8_t **kept)
-{
+uint32_t pcm_encode(const void *surface, uint32_t pitch, int idr, int order, uint8_t **kept) {
     uint32_t luma = width * height, chroma = chroma_width() * chroma_height();
     uint32_t size = (uint32_t)sizeof(uint16_t) * (luma + 2 * chroma + 1);
     uint16_t *at = malloc(size);
@@ -184,16 +170,14 @@ uint32_t pcm_encode(const void *surface, uint32_t pitch, int idr, int order, uin
 
 /* One plane's part of a macroblock, its last rows and columns repeated beyond the picture. */
 static void put_block(writer *w, const uint16_t *plane, uint32_t across, uint32_t down, uint32_t x0, uint32_t y0,
-                      uint32_t side)
-{
+                      uint32_t side) {
     for (uint32_t y = y0; y < y0 + side; y++)
         for (uint32_t x = x0; x < x0 + side; x++)
             put(w, plane[(y < down ? y : down - 1) * across + (x < across ? x : across - 1)], (int)depth);
 }
 
 /* 7.3.3 */
-static void write_slice_header(writer *w, int idr, int is_reference, uint32_t order)
-{
+static void write_slice_header(writer *w, int idr, int is_reference, uint32_t order) {
     put_ue(w, 0);
     put_ue(w, 7); /* only I slices */
     put_ue(w, 0);
@@ -209,8 +193,7 @@ static void write_slice_header(writer *w, int idr, int is_reference, uint32_t or
     put_ue(w, 1); /* no deblocking */
 }
 
-uint32_t pcm_order(uint8_t *kept, uint32_t size, int idr, int is_reference, uint8_t **unit)
-{
+uint32_t pcm_order(uint8_t *kept, uint32_t size, int idr, int is_reference, uint8_t **unit) {
     const uint16_t *samples = (const uint16_t *)kept;
     const uint16_t *planes[3] = {samples + 1, samples + 1 + width * height};
     planes[2] = planes[1] + chroma_width() * chroma_height();

@@ -14,26 +14,24 @@
 /* A CUresult and an NVENCSTATUS that mean success. */
 enum { OK = 0 };
 
-#define LOG(...)                                                       \
-    do {                                                               \
-        const char *path_ = getenv("NV_LOG");                          \
-        FILE *file_ = path_ ? fopen(path_, "a") : NULL;                \
-        if (file_) {                                                   \
-            fprintf(file_, __VA_ARGS__);                               \
-            fputc('\n', file_);                                        \
-            fclose(file_);                                             \
-        }                                                              \
+#define LOG(...)                                                                                                       \
+    do {                                                                                                               \
+        const char *path_ = getenv("NV_LOG");                                                                          \
+        FILE *file_ = path_ ? fopen(path_, "a") : NULL;                                                                \
+        if (file_) {                                                                                                   \
+            fprintf(file_, __VA_ARGS__);                                                                               \
+            fputc('\n', file_);                                                                                        \
+            fclose(file_);                                                                                             \
+        }                                                                                                              \
     } while (0)
 
-static inline long number(const char *name, long otherwise)
-{
+static inline long number(const char *name, long otherwise) {
     const char *text = getenv(name);
     return text && *text ? strtol(text, NULL, 0) : otherwise;
 }
 
 /* Whether the comma-separated list in variable `name` holds `word`. */
-static inline int listed(const char *name, const char *word)
-{
+static inline int listed(const char *name, const char *word) {
     const char *text = getenv(name);
     size_t length = strlen(word);
     while (text && *text) {
@@ -46,8 +44,7 @@ static inline int listed(const char *name, const char *word)
     return 0;
 }
 
-static inline int listed_number(const char *name, long value)
-{
+static inline int listed_number(const char *name, long value) {
     char word[24];
     snprintf(word, sizeof word, "%ld", value);
     return listed(name, word);
