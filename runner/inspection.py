@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kernels.io.containers import StreamChoices
 from kernels.io.encode import EncodeSettings
-from kernels.io.index import read_index
+from kernels.io.index import check_rewinds, read_index
 from kernels.pixel_format import pixel_format
 from kernels.preflight import outline
 from runner.media import check_different, missing_input, open_input
@@ -48,6 +48,7 @@ def inspect_source(spec: JobSpec, *, index: FrameIndex | None = None) -> SourceF
     _check_absent(spec)
     encode = encode_settings(spec.encode)
     with open_input(location) as opened:
+        check_rewinds(opened)
         job = outline(
             opened,
             container=spec.container,

@@ -15,6 +15,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
+from kernels.errors import InputError
 from kernels.frame import Frame
 from kernels.io.frame_index import FrameIndex
 from kernels.io.skeleton import SkeletonFile, media_ranges
@@ -48,8 +49,9 @@ def read_index(given: InputLike) -> FrameIndex:
     """The frames that `kernels.open` gives for `given`, a path or a seekable binary file object.
 
     Of an MP4 only the index is read, of others every packet. Raises `InputError` for what cannot be opened or read,
-    or has no frame.
+    or has no frame, and for a pipe.
     """
+    check_rewinds(given)
     head = _decoded(given, COMPARED_FRAMES)
     with _skeleton(given) as file, Source(cast("BinaryIO", file)) as source:
         shown = _scan(source, file)
@@ -75,6 +77,17 @@ def read_index(given: InputLike) -> FrameIndex:
         keyframes=tuple(number for number, _ in keyframes),
         keyframe_dts=tuple(dts for _, dts in keyframes),
     )
+
+
+def check_rewinds(given: InputLike) -> None:
+    """Raises `InputError` for what can be read only once: a pipe, a socket, a terminal."""
+    if isinstance(given, str | os.PathLike):
+        path = Path(given)
+        name, rewinds = str(path), not (path.is_fifo() or path.is_socket() or path.is_char_device())
+    else:
+        name, rewinds = str(getattr(given, "name", "the input")), given.seekable()
+    if not rewinds:
+        raise InputError(f"{name} can be read only once, and is looked at first; store it as a file")
 
 
 @contextmanager
@@ -142,4 +155,4 @@ def _agreement(packets: Sequence[int], frames: Sequence[int]) -> int | None:
     return None
 
 
-__all__ = ["FrameIndex", "read_index"]
+__all__ = ["FrameIndex", "check_rewinds", "read_index"]

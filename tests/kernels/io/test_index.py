@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from fractions import Fraction
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -193,6 +194,16 @@ def test_fragments_are_read_whole() -> None:
     data = target.getvalue()
     assert media_ranges(io.BytesIO(data)) == ()
     assert list(read_index(io.BytesIO(data)).pts) == _decoded(data)
+
+
+def test_what_can_be_read_only_once_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="can be read only once"):
+        read_index(tmp_path / "pipe")
+    ends = os.pipe()
+    os.close(ends[1])
+    with open(ends[0], "rb") as file, pytest.raises(InputError, match="store it as a file"):  # noqa: PTH123 - no path
+        read_index(file)
 
 
 @st.composite
