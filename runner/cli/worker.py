@@ -19,6 +19,9 @@ def worker(
     work: Annotated[
         bool, typer.Option("--work", help="Do the work; without it, watch over a child that does.")
     ] = False,
+    health: Annotated[
+        bool, typer.Option("--health", help="Say whether the worker here is well: exit code 0 or 1.")
+    ] = False,
 ) -> int:
     """Process segments of one run until all are done, then join them.
 
@@ -32,6 +35,14 @@ def worker(
     if not location:
         raise UsageError(f"runner worker needs {VARIABLE} or --boot; it is started by `runner submit`")
     notes = notes_folder(location)
+    if health:
+        import time
+
+        from runner.worker.notes import why_unhealthy
+
+        problem = why_unhealthy(notes, now_s=time.time())
+        print(problem or "well")
+        return int(bool(problem))
     if work:
         from runner.worker.main import work as do_work
 

@@ -10,6 +10,8 @@ from runner.state import state_folder
 
 VARIABLE: Final = "FRAMEHAUL_BOOT_URL"
 """Environment variable with the URL (or path) of the boot document."""
+SILENT_S: Final = 60.0
+"""A worker that lives gives a sign every 5 s."""
 
 
 def notes_folder(location: str) -> Path:
@@ -17,3 +19,16 @@ def notes_folder(location: str) -> Path:
     if "://" not in location:
         return Path(f"{location}.notes")
     return state_folder() / "worker" / hashlib.sha256(location.encode()).hexdigest()[:16]
+
+
+def why_unhealthy(notes: Path, *, now_s: float) -> str:
+    """What is wrong with the machine whose notes these are, as far as they tell; empty when nothing is."""
+    if not (notes / "started.json").exists():
+        return "its watchdog has not started"
+    try:
+        told_s = (notes / "vital.json").stat().st_mtime
+    except FileNotFoundError:
+        return ""  # it boots; the watchdog sees to it that this takes no longer than it may
+    silent_s = now_s - told_s
+    ended = (notes / "ended.json").exists()
+    return f"the worker has been silent for {silent_s:.0f} s" if silent_s > SILENT_S and not ended else ""

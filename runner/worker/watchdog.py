@@ -192,12 +192,15 @@ def watch(location: str, notes: Path, clock: Clock, *, boot_s: float = BOOT_S) -
     command = [sys.executable, "-m", "runner", "worker", "--work"]
     dog = Watchdog(command, notes, clock, environment={**environment, "FRAMEHAUL_BOOT_URL": location}, boot_s=boot_s)
     signal.signal(signal.SIGTERM, lambda *_: _end_on_signal(dog))
+    before = _read(notes / "ended.json") if rented else None
     try:
-        reason = dog.run()
+        reason = str(before["reason"]) if before else dog.run()
     except Exception as error:  # noqa: BLE001 - whatever happens, the machine has to end
         reason = f"the watchdog failed: {type(error).__name__}: {error}"
     log.warning("the work ends: %s", reason)
     if rented:
+        with contextlib.suppress(OSError):
+            (notes / "ended.json").write_text(json.dumps({"reason": reason}), encoding="utf-8")
         destroy_self(clock)
         _sleep_for_ever(clock)
     _forget(notes)

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import av
+import numpy as np
 import pytest
 
 from kernels.catalogue import CATALOGUE
@@ -25,6 +26,8 @@ from tests.kernels.io.jobs import LOSSLESS, samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from kernels.io.frame_index import FrameIndex
 
@@ -189,6 +192,25 @@ def test_every_operation_sees_in_a_segment_what_it_sees_in_one_run(name: str) ->
     settings = Settings(container="mkv", encode=LOSSLESS, chain=f"{CATALOGUE[name].samples[0]},format=yuv420p")
     data = make(clip)
     assert joined(data, (9, 17), settings) == whole(data, settings)
+
+
+def test_a_lossy_codec_loses_no_more_in_segments() -> None:
+    clip = replace(CFR, frames=450, size=(160, 120), sounds=())
+    settings = Settings(container="mp4", encode=EncodeSettings(codec="h264"))
+    data = make(clip)
+    source, one, many = (luma(video) for video in (data, whole(data, settings), joined(data, (149, 301), settings)))
+    assert len(many) == len(one) == 450
+    assert psnr_db(source, many) > psnr_db(source, one) - 0.1
+
+
+def luma(data: bytes) -> NDArray[np.float64]:
+    """(frames, height, width)."""
+    with av.open(io.BytesIO(data)) as opened:
+        return np.stack([frame.to_ndarray()[: frame.height].astype(np.float64) for frame in opened.decode(video=0)])
+
+
+def psnr_db(source: NDArray[np.float64], made: NDArray[np.float64]) -> float:
+    return float(10 * np.log10(255**2 / np.mean((source - made) ** 2)))
 
 
 def test_context_is_decoded_and_not_written() -> None:

@@ -15,6 +15,7 @@ import pytest
 from runner.provider import InstanceRequest
 from runner.spec import Requirements
 from runner.vast.provider import VastProvider
+from runner.worker.notes import why_unhealthy
 from runner.worker.watchdog import NO_LIMIT, Limits, Seen, Watchdog, why_end
 from tests.runner.vast.clocks import RealClock, ScaledClock, VirtualClock
 from tests.runner.vast.fake import IMAGE, FakeVast
@@ -106,6 +107,18 @@ def test_what_crashes_is_started_again_and_given_up_in_the_end(tmp_path: Path) -
 @pytest.mark.parametrize(("code", "reason"), [(0, "done"), (os.EX_TEMPFAIL, "the machine was given up")])
 def test_a_worker_that_ends_by_itself(code: int, reason: str, tmp_path: Path) -> None:
     assert dog(tmp_path, f"raise SystemExit({code})").run() == reason
+
+
+def test_whoever_looks_sees_whether_a_worker_is_well(tmp_path: Path) -> None:
+    now_s = time.time()
+    assert "not started" in why_unhealthy(tmp_path, now_s=now_s)
+    (tmp_path / "started.json").write_text("{}")
+    assert why_unhealthy(tmp_path, now_s=now_s) == ""
+    (tmp_path / "vital.json").write_text("{}")
+    assert why_unhealthy(tmp_path, now_s=now_s + 30) == ""
+    assert "silent for" in why_unhealthy(tmp_path, now_s=now_s + 100)
+    (tmp_path / "ended.json").write_text("{}")
+    assert why_unhealthy(tmp_path, now_s=now_s + 100) == ""
 
 
 def test_a_restarted_container_gets_no_fresh_time(tmp_path: Path) -> None:
@@ -202,7 +215,10 @@ def test_a_restarted_container_goes_on_with_what_it_was_told_before(
 
 
 def test_a_rented_machine_that_cannot_boot_destroys_itself(market: FakeVast, server: Server) -> None:
-    rent(market, f"{server.url}/nobody/nothing")
+    market.break_next("destroy", times=2, status=403)
+    number = rent(market, f"{server.url}/nobody/nothing")
+    until(lambda: market.calls("destroy"))
+    market.kill(number)  # the container starts again, and has nothing to do but to ask for its end again
     until(lambda: not market.billing())
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from storage.b2 import B2Store
+    from tests.storage.server import Server
 
 CUTS: Final = (13, 29)
 """Inside open groups of eight frames."""
@@ -119,6 +120,35 @@ def test_a_worker_needs_no_more_than_it_is_given(
         data = run.bucket.read_bytes(run.bucket.folder.object(name))
         assert data is not None
         assert SECRETS.search(data.decode("latin-1")) is None
+
+
+@pytest.mark.parametrize("mode", [Mode.OWN, Mode.URLS])
+def test_a_refusal_of_the_store_costs_one_attempt(
+    mode: Mode, sources: Path, tmp_path: Path, account: Callable[[str], str], remote: B2Store, server: Server
+) -> None:
+    remote.put("in.mp4", (sources / "cfr.mp4").read_bytes())
+    run = plan_run(account(""), account("in.mp4"), account("out.mkv"), cuts=CUTS, state=tmp_path / "state")
+    given = run.access(mode=mode).boot(LABEL, deadline_s=time.time() + 2 * LONG_S)
+    sent = "PutObject" if mode is Mode.OWN else "UploadPart"
+    refusal = {"op": sent, "times": 1, "status": 403, "code": "AccessDenied", "message": "not now"}
+    server.break_next(
+        refusal | {"path": "seg/000001/"},
+        refusal | {"path": "out.mkv"},
+        {"op": "GetObject", "path": "seg/000002/", "times": 2, "status": 503, "code": "SlowDown", "message": "slow"},
+    )
+    assert work(run, given, log=tmp_path / "log") == 0
+    told = (tmp_path / "log").read_text()
+    assert "segment 1 is tried again" in told
+    assert "the segments are joined once more" in told
+    info = remote.head("out.mkv")
+    assert info.size_bytes == len(whole(sources / "cfr.mp4", "mkv", EncodeSettings(codec="ffv1")))
+
+
+def test_segments_are_joined_while_others_are_encoded(sources: Path, tmp_path: Path) -> None:
+    run = local_run(sources, tmp_path, "large.mp4", cuts=(11, 22, 33, 44), chain="nlmeans=s=3")
+    with worker(run, boot(run), log=tmp_path / "log"):
+        until(lambda: list(tmp_path.glob(".out.mkv.*.part")))
+        assert len(run.commits()) < 5
 
 
 def test_a_killed_worker_loses_one_segment_and_no_more(sources: Path, tmp_path: Path) -> None:
