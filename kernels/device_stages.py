@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from kernels.backends.parts import passes, plane_format, pointwise_tiles
-from kernels.backends.pointwise import upsampling
+from kernels.backends.parts import plane_format, pointwise_tiles
+from kernels.device_parts import pointwise_of, recoding, written_components
 from kernels.device_plan import SOURCE, TARGET, DevicePlan, Launch, Operand
 from kernels.errors import UnavailableError
 from kernels.launch import Kernel, PlaneLaunch
-from kernels.pointwise_source import BLOCK, ENTRY, Pointwise, Section, operands, write_source
+from kernels.pointwise_source import BLOCK, ENTRY, Section, operands, write_source
+from kernels.subsampled_source import BLOCK as SUBSAMPLED_BLOCK
+from kernels.subsampled_source import write_subsampled
+from kernels.subsampled_stages import fused, fused_length
 from kernels.surface import Layout, component_groups, surface_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from kernels.frame import VideoFormat
     from kernels.operation import Tile
     from kernels.plan import Plan, Stage
+    from kernels.pointwise_source import Pointwise
     from kernels.surface import Surface
 
     Program = tuple[Tile, ...]
@@ -39,11 +41,17 @@ class Builder:
 
     def build(self) -> DevicePlan:
         stages = self._plan.stages
-        written = [_written(stage) for stage in stages]
+        written = [written_components(stage) for stage in stages]
         self._carry_along(stages, written)
-        for number, stage in enumerate(stages):
-            later: set[int] = set().union(*written[number + 1 :])
-            self._run(number, stage, written[number], later)
+        number = 0
+        while number < len(stages):
+            count = fused_length(stages, written, number) or 1
+            later: set[int] = set().union(*written[number + count :])
+            if count > 1:
+                self._fused(number, stages[number : number + count], later)
+            else:
+                self._run(number, stages[number], written[number], later)
+            number += count
         left = [c for c, (surface, _) in enumerate(self._held) if surface == SOURCE]
         if left:
             self._copy(len(stages), left)
@@ -68,6 +76,41 @@ class Builder:
 
     def _run(self, number: int, stage: Stage, written: set[int], later: set[int]) -> None:
         """Add the stage's launches; what no later stage writes goes to the target at once."""
+        outputs = self._outputs(stage.target, written, later)
+        before = len(self._launches)
+        if stage.is_pointwise and outputs:
+            self._pointwise(stage, outputs)
+        elif outputs:
+            self._planes(stage, outputs)
+        self._leave(number, stage.target, outputs, len(self._launches) - before)
+
+    def _fused(self, number: int, stages: Sequence[Stage], later: set[int]) -> None:
+        """Add the one launch that these stages are."""
+        target = stages[-1].target
+        outputs = self._outputs(target, {0, 1, 2}, later)
+        written = [(outputs[c], c) for c in range(3)]
+        paired = self._is_paired(self._held), self._is_paired(written)
+        text, grid, arguments = write_subsampled(fused(stages, paired_in=paired[0], paired_out=paired[1]))
+        ends = [(held, False) for held in self._held[: 2 if paired[0] else 3]]
+        ends += [(held, True) for held in written[: 2 if paired[1] else 3]]
+        self._launches.append(
+            Launch(
+                name="+".join(stage.name for stage in stages if not stage.nodes[0].resamples_chroma),
+                kernel=Kernel(source=text, entry=ENTRY, defines=self._samples(stages[0].source, target)),
+                grid=grid,
+                block=SUBSAMPLED_BLOCK,
+                shared_bytes=0,
+                operands=tuple(Operand(surface=s, component=c, writes=writes) for (s, c), writes in ends),
+                planes=1,
+                arguments=arguments,
+                read_bytes=sum(_plane_bytes(self._surfaces[surface], c) for surface, c in self._held),
+                written_bytes=sum(_plane_bytes(self._surfaces[surface], c) for surface, c in written),
+            )
+        )
+        self._leave(number + len(stages) - 1, target, outputs, 1)
+
+    def _outputs(self, target: VideoFormat, written: set[int], later: set[int]) -> dict[int, int]:
+        """The surface that each written component goes to."""
         between = None
         outputs: dict[int, int] = {}
         for c in sorted(written):
@@ -76,16 +119,21 @@ class Builder:
                 continue
             if between is None:
                 between = len(self._surfaces)
-                self._surfaces.append(surface_of(stage.target, Layout.STACKED, self._frames))
+                self._surfaces.append(surface_of(target, Layout.STACKED, self._frames))
             outputs[c] = between
-        before = len(self._launches)
-        if stage.is_pointwise and outputs:
-            self._pointwise(stage, outputs)
-        elif outputs:
-            self._planes(stage, outputs)
-        self._stage_of += [number] * (len(self._launches) - before)
-        count = stage.target.pixel_format.plane_count
-        self._held = [(outputs[c], c) if c in outputs else self._held[c] for c in range(count)]
+        return outputs
+
+    def _leave(self, number: int, target: VideoFormat, outputs: Mapping[int, int], launches: int) -> None:
+        """Note that stage `number` has added so many launches, and where its frame lies."""
+        self._stage_of += [number] * launches
+        components = range(target.pixel_format.plane_count)
+        self._held = [(outputs[c], c) if c in outputs else self._held[c] for c in components]
+
+    @staticmethod
+    def _samples(source: VideoFormat, target: VideoFormat) -> tuple[tuple[str, str | int], ...]:
+        """The macros that say what samples are stored in."""
+        sizes = source.pixel_format.dtype.itemsize, target.pixel_format.dtype.itemsize
+        return ("SAMPLE_IN", _SAMPLES[sizes[0]]), ("SAMPLE_OUT", _SAMPLES[sizes[1]])
 
     def _planes(self, stage: Stage, outputs: dict[int, int]) -> None:
         step = stage.nodes[0].step
@@ -105,7 +153,7 @@ class Builder:
             self._add_plane(stage, declared[group[0]], group, outputs[group[0]])
         if recoded:
             sections = self._each(stage, recoded, outputs)
-            self._generate(stage.name, _recoding(stage.source, stage.target, sections), outputs)
+            self._generate(stage.name, recoding(stage.source, stage.target, sections), outputs)
 
     def _alike(
         self, stage: Stage, declared: Mapping[int, PlaneLaunch], outputs: Mapping[int, int]
@@ -182,7 +230,7 @@ class Builder:
             sections: tuple[Section, ...] = (section,)
         else:
             sections = self._each(stage, list(outputs), outputs)
-        self._generate(stage.name, _pointwise(stage, sections), outputs)
+        self._generate(stage.name, pointwise_of(stage, sections), outputs)
 
     def _each(self, stage: Stage, components: list[int], outputs: Mapping[int, int]) -> tuple[Section, ...]:
         """Sections of planes that are computed by themselves; interleaved ones in pairs."""
@@ -240,7 +288,7 @@ class Builder:
         programs: dict[int, Program] = dict.fromkeys(components, ())
         present = range(format_.pixel_format.plane_count)
         sections = self._sections(format_, components, outputs, programs, present)
-        self._generate("copy", _recoding(format_, format_, sections), outputs)
+        self._generate("copy", recoding(format_, format_, sections), outputs)
         self._stage_of.append(number)
 
     def _generate(self, name: str, stage: Pointwise, outputs: Mapping[int, int]) -> None:
@@ -303,50 +351,6 @@ class Builder:
                 busy_until[block] = last_read[surface]
                 block_of[surface] = block
         return tuple(sizes), block_of
-
-
-def _written(stage: Stage) -> set[int]:
-    """Components that the stage computes; the others stay where they are."""
-    components = range(stage.target.pixel_format.plane_count)
-    if stage.is_pointwise:
-        if stage.mixes:
-            return set(components)
-        return {c for c in components if not passes(stage, c, pointwise_tiles(stage.nodes, c))}
-    step = stage.nodes[0].step
-    written = set()
-    for c in components:
-        ends = plane_format(stage.source, c), plane_format(stage.target, c)
-        cuda = step.operation.cuda
-        launch = None if cuda is None else cuda(step.params, stage.source, stage.target, *ends)
-        if cuda is None or launch is not None or ends[0] != ends[1]:
-            written.add(c)
-    return written
-
-
-def _pointwise(stage: Stage, sections: tuple[Section, ...]) -> Pointwise:
-    pixel = stage.target.pixel_format
-    siting = upsampling(stage.source) if stage.mixes else np.empty(0, np.float32)
-    return Pointwise(
-        sections=sections,
-        load=1 / stage.source.pixel_format.peak,
-        store=pixel.peak,
-        dither=stage.dither,
-        neutral=1 << (pixel.depth - 1 + pixel.shift),
-        siting=siting,
-        chroma_size=stage.source.plane_size(1) if len(siting) else (0, 0),
-    )
-
-
-def _recoding(source: VideoFormat, target: VideoFormat, sections: tuple[Section, ...]) -> Pointwise:
-    """Planes whose samples only change how they are stored."""
-    return Pointwise(
-        sections=sections,
-        load=1 / source.pixel_format.peak,
-        store=target.pixel_format.peak,
-        dither=False,
-        neutral=0,
-        siting=np.empty(0, np.float32),
-    )
 
 
 def _plane_bytes(surface: Surface, component: int) -> int:

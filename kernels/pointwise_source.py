@@ -66,7 +66,7 @@ class Pointwise:
 
 
 @dataclass(slots=True)
-class _Parameters:
+class Parameters:
     """What follows the planes in a kernel's signature."""
 
     declared: list[str] = field(default_factory=list)
@@ -90,7 +90,7 @@ class _Parameters:
 
 def write_source(stage: Pointwise, run: int) -> tuple[str, tuple[int, int], tuple[Argument, ...]]:
     """The kernel's text, its grid and what follows the planes in its signature, for `run` samples a thread."""
-    parameters = _Parameters()
+    parameters = Parameters()
     parameters.real("load", stage.load)
     parameters.real("store", stage.store)
     body: list[str] = []
@@ -103,7 +103,7 @@ def write_source(stage: Pointwise, run: int) -> tuple[str, tuple[int, int], tupl
         parameters.integer(f"width{number}", section.width)
         parameters.integer(f"height{number}", section.height)
         body += _section(stage, section, number, parameters)
-    planes = [*_planes(stage.sections, "in"), *_planes(stage.sections, "out")]
+    planes = [line for side in ("in", "out") for line in signature_planes(operands(stage.sections, side), side)]
     signature = ",\n    ".join([*planes, ", ".join(parameters.declared)])
     head = f'extern "C" __global__ void __launch_bounds__({BLOCK[0] * BLOCK[1]}) {ENTRY}(\n    {signature})'
     text = "\n".join(['#include "pointwise.cuh"', "", head + " {", "    int block = blockIdx.x;", *body, "}", ""])
@@ -121,15 +121,13 @@ def operands(sections: Iterable[Section], side: str) -> list[int]:
     return found
 
 
-def _planes(sections: Sequence[Section], side: str) -> list[str]:
+def signature_planes(components: Iterable[int], side: str) -> list[str]:
+    """Parameters of a kernel that say where planes lie: pointer, pitch, and what one step along z is."""
     kind = "const SAMPLE_IN" if side == "in" else "SAMPLE_OUT"
-    return [
-        f"{kind} *__restrict__ {side}{c}, int {side}{c}_pitch, long long {side}{c}_frame"
-        for c in operands(sections, side)
-    ]
+    return [f"{kind} *__restrict__ {side}{c}, int {side}{c}_pitch, long long {side}{c}_frame" for c in components]
 
 
-def _section(stage: Pointwise, section: Section, number: int, parameters: _Parameters) -> list[str]:
+def _section(stage: Pointwise, section: Section, number: int, parameters: Parameters) -> list[str]:
     """One `if` of the kernel: the blocks that compute these planes."""
     compute = _triplets if section.mixes else _components
     inner = [
@@ -153,7 +151,7 @@ def _section(stage: Pointwise, section: Section, number: int, parameters: _Param
     ]
 
 
-def _components(stage: Pointwise, section: Section, number: int, parameters: _Parameters) -> list[str]:
+def _components(stage: Pointwise, section: Section, number: int, parameters: Parameters) -> list[str]:
     lines: list[str] = []
     if not section.sources:
         parameters.integer(f"neutral{number}", stage.neutral)
@@ -164,20 +162,20 @@ def _components(stage: Pointwise, section: Section, number: int, parameters: _Pa
     for c, program in zip(section.targets, section.programs, strict=True):
         lines.append(f"unsigned int s{c}[RUN];")
         if not section.sources:
-            lines += _loop([f"s{c}[i] = neutral{number};"])
+            lines += loop([f"s{c}[i] = neutral{number};"])
             continue
-        named = [_declare(tile, f"{number}_{c}_{k}", parameters) for k, tile in enumerate(program)]
+        named = [declare(tile, f"{number}_{c}_{k}", parameters) for k, tile in enumerate(program)]
         lines += [line for declared, _ in named for line in declared]
         steps = [f"v = {tile.device}(v, {name});" for tile, (_, name) in zip(program, named, strict=True)]
-        lines += _loop([f"float v = v{c}[i] * load;", *steps, f"s{c}[i] = {_stored(stage, 'v')};"])
+        lines += loop([f"float v = v{c}[i] * load;", *steps, f"s{c}[i] = {_stored(stage, 'v')};"])
     return lines
 
 
-def _triplets(stage: Pointwise, section: Section, number: int, parameters: _Parameters) -> list[str]:
+def _triplets(stage: Pointwise, section: Section, number: int, parameters: Parameters) -> list[str]:
     lines: list[str] = []
     subsampled = len(stage.siting) > 0
     if subsampled:
-        lines += _siting(stage, parameters)
+        lines += declare_siting(stage.siting, stage.chroma_size, parameters)
     if section.paired_in and not subsampled:
         lines += _load_pair()
     for c in section.sources:
@@ -193,7 +191,7 @@ def _triplets(stage: Pointwise, section: Section, number: int, parameters: _Para
     ]
     steps: list[str] = []
     for k, tile in enumerate(section.programs[0]):
-        declared, name = _declare(tile, f"{number}_{k}", parameters)
+        declared, name = declare(tile, f"{number}_{k}", parameters)
         lines += declared
         if tile.mixes:
             steps.append(f"t = {tile.device}(t, {name});")
@@ -201,20 +199,21 @@ def _triplets(stage: Pointwise, section: Section, number: int, parameters: _Para
             steps += [f"t.{m} = {tile.device}(t.{m}, {name});" for m in "abc"[tile.first : tile.last]]
     stores = [f"s{c}[i] = {_stored(stage, f't.{m}')};" for c, m in zip(section.targets, "abc", strict=False)]
     lines.append(f"unsigned int {', '.join(f's{c}[RUN]' for c in section.targets)};")
-    return [*lines, *_loop([f"Triplet t = {{{', '.join(values)}}};", *steps, *stores])]
+    return [*lines, *loop([f"Triplet t = {{{', '.join(values)}}};", *steps, *stores])]
 
 
-def _siting(stage: Pointwise, parameters: _Parameters) -> list[str]:
+def declare_siting(siting: NDArray[np.float32], chroma_size: tuple[int, int], parameters: Parameters) -> list[str]:
+    """The lines that give a kernel its `Siting`."""
     names = ("even0", "even1", "even2", "odd0", "odd1", "odd2", "place")
-    weights = [parameters.real(name, value) for name, value in zip(names, stage.siting, strict=False)]
-    halved = parameters.integer("halved_rows", int(stage.siting[7] > 0))
-    height, width = stage.chroma_size
+    weights = [parameters.real(name, value) for name, value in zip(names, siting, strict=False)]
+    halved = parameters.integer("halved_rows", int(siting[7] > 0))
+    height, width = chroma_size
     size = f"{parameters.integer('chroma_width', width)}, {parameters.integer('chroma_height', height)}"
     even, odd, place = ", ".join(weights[:3]), ", ".join(weights[3:6]), weights[6]
     return [f"const Siting siting = {{{{{even}}}, {{{odd}}}, {place}, {halved}, {size}}};"]
 
 
-def _declare(tile: Tile, number: str, parameters: _Parameters) -> tuple[list[str], str]:
+def declare(tile: Tile, number: str, parameters: Parameters) -> tuple[list[str], str]:
     """The lines that give a step its parameters, and their name."""
     name = f"{tile.device}{number}"
     if len(tile.params) > MAX_SCALARS:
@@ -223,7 +222,8 @@ def _declare(tile: Tile, number: str, parameters: _Parameters) -> tuple[list[str
     return [f"const float {name}[] = {{{', '.join(scalars)}}};"], name
 
 
-def _row(side: str, component: int) -> str:
+def row(side: str, component: int) -> str:
+    """The row of a plane that the thread is at."""
     plane = f"{side}{component}"
     return f"row_of({plane}, {plane}_pitch, {plane}_frame, at.y)"
 
@@ -234,23 +234,24 @@ def _stored(stage: Pointwise, value: str) -> str:
     return f"stored({value}, store, rounding<{dither}>(at.x + i, at.y), store)"
 
 
-def _loop(lines: Sequence[str]) -> list[str]:
+def loop(lines: Sequence[str]) -> list[str]:
+    """`lines` for each sample of a run."""
     return ["#pragma unroll", "for (int i = 0; i < RUN; i++) {", *("    " + line for line in lines), "}"]
 
 
 def _load(section: Section, component: int) -> list[str]:
-    place = f"{_row('in', component)}, at.x, present, v{component}"
+    place = f"{row('in', component)}, at.x, present, v{component}"
     return [f"float v{component}[RUN];", f"load_run<{section.steps_in[component]}>({place});"]
 
 
 def _load_pair() -> list[str]:
-    return ["float v1[RUN], v2[RUN];", f"load_pairs({_row('in', 1)}, at.x, present, v1, v2);"]
+    return ["float v1[RUN], v2[RUN];", f"load_pairs({row('in', 1)}, at.x, present, v1, v2);"]
 
 
 def _stores(section: Section) -> list[str]:
-    pair = [f"store_pairs({_row('out', 1)}, at.x, present, s1, s2);"] if section.paired_out else []
+    pair = [f"store_pairs({row('out', 1)}, at.x, present, s1, s2);"] if section.paired_out else []
     alone = [c for c in section.targets if not (pair and c > 0)]
     return [
-        *(f"store_run<{section.steps_out[c]}>({_row('out', c)}, at.x, present, s{c});" for c in alone),
+        *(f"store_run<{section.steps_out[c]}>({row('out', c)}, at.x, present, s{c});" for c in alone),
         *pair,
     ]

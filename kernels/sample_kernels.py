@@ -25,6 +25,7 @@ FORMATS: Final = ("yuv420p", "yuv420p10", "yuv422p10", "yuv444p16", "gbrp", "gra
 CHAINS: Final = (
     "",
     "eq=contrast=1.1,eq=brightness=0.02,colorspace=range=pc,eq=saturation=1.2,eq=gamma=1.1",
+    "eq=contrast=1.1,colorspace=all=bt2020,eq=saturation=1.1",
     "colorspace=all=bt2020,scale=iw*2:ih*2:flags=lanczos,cas=0.6",
     "format=gbrp,eq=gamma=1.2,format=yuv420p10",
     "unsharp,format=yuv420p10",

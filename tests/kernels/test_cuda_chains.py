@@ -10,12 +10,15 @@ import pytest
 
 from kernels.backends.cpu import CpuExecutor
 from kernels.backends.device import DeviceExecutor
+from kernels.backends.device_program import Program
 from kernels.backends.device_ring import Ring, Slot
 from kernels.catalogue import CATALOGUE
 from kernels.chain import parse_chain
-from kernels.device_plan import codec_layout
+from kernels.color import ChromaLocation, Color
+from kernels.device_plan import codec_layout, plan_device
 from kernels.errors import ChainError, FormatError, UnavailableError
 from kernels.frame import VideoFormat
+from kernels.launch import Queue
 from kernels.operation import Kind
 from kernels.pixel_format import pixel_format
 from kernels.plan import plan_chain
@@ -25,6 +28,7 @@ from tests.kernels.cuda.frames import DeviceArray, StrictFrameEngine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kernels.device_plan import DevicePlan
     from kernels.frame import Frame, Plane
     from kernels.plan import Plan
     from tests.kernels.conftest import FrameMaker
@@ -143,6 +147,67 @@ def test_chain_on_tiny_frames(chain: str, size: tuple[int, int], make_frame: Fra
         return
     with CpuExecutor(plan, threads=1) as cpu, DeviceExecutor(plan, StrictFrameEngine()) as device:
         assert_alike(device.run(frame), cpu.run(frame), tolerance(plan), chain)
+
+
+@pytest.mark.parametrize("location", list(ChromaLocation)[1:])
+@pytest.mark.parametrize(
+    ("layout", "chain"),
+    [
+        ("yuv420p", "colorspace=all=bt2020"),
+        ("yuv420p10", "eq=contrast=1.1:saturation=1.2,colorspace=all=bt2020:format=yuv422p,eq=saturation=0.9"),
+        ("yuv422p10", "colorspace=all=bt2020:format=yuv420p10"),
+        ("gbrp", "format=yuv420p10"),
+    ],
+)
+def test_chroma_comes_up_and_goes_down_in_one_kernel(
+    layout: str, chain: str, location: ChromaLocation, make_frame: FrameMaker
+) -> None:
+    for size in ((261, 35), (130, 18), (3, 17), (1, 1)):
+        frame = make_frame(layout, *size, color=Color(chroma_location=location))
+        plan = planned(chain, frame)
+        assert plan is not None
+        with CpuExecutor(plan, threads=1) as cpu, DeviceExecutor(plan, StrictFrameEngine(order=2)) as device:
+            assert device.describe()["launches"] == 1
+            assert_alike(device.run(frame), cpu.run(frame), 1, f"{chain} at {size}")
+
+
+def test_every_barrier_of_that_kernel_is_needed(make_frame: FrameMaker) -> None:
+    """Without either of them the strict engine's threads meet what is not there yet."""
+    frame = make_frame("yuv420p", 261, 35)
+    plan = planned("colorspace=all=bt2020", frame)
+    assert plan is not None
+    whole = plan_device(plan)
+    (launch,) = whole.launches
+    text = launch.kernel.source
+    barriers = [at for at in range(len(text)) if text.startswith("__syncthreads();", at)]
+    assert len(barriers) == 2
+    with CpuExecutor(plan, threads=1) as cpu:
+        expected = cpu.run(frame)
+    for at in barriers:
+        worse = text[:at] + text[at + len("__syncthreads();") :]
+        changed = replace(launch, kernel=replace(launch.kernel, source=worse))
+        differ = [
+            not alike(run_plan(replace(whole, launches=(changed,)), frame, StrictFrameEngine(order=order)), expected)
+            for order in (0, 1, 2)
+        ]
+        assert any(differ)
+
+
+def run_plan(plan: DevicePlan, frame: Frame, engine: StrictFrameEngine) -> list[Any]:
+    """The planes that the launches of `plan` make of one frame."""
+    incoming, outgoing = (Slot(engine, surface, on_host=True) for surface in plan.surfaces[:2])
+    for staged, plane in zip(incoming.host_frames[0], frame.planes, strict=True):
+        staged[...] = plane
+    engine.copy(incoming.host, incoming.device, Queue.UPLOAD)
+    engine.finish(engine.record(Queue.UPLOAD))
+    Program(plan, engine).queue(incoming.bound, outgoing.bound)
+    engine.finish(engine.record(Queue.COMPUTE))
+    return list(outgoing.bound.frames[0])
+
+
+def alike(planes: list[Any], expected: Frame) -> bool:
+    pairs = zip(planes, expected.planes, strict=True)
+    return all(np.abs(np.asarray(a).astype(int) - b).max() <= 1 for a, b in pairs)
 
 
 @pytest.mark.parametrize("batch", [1, 4])

@@ -52,6 +52,19 @@ def test_upscaling_and_sharpening_nv12_are_four_launches() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "chain",
+    [
+        "colorspace=all=bt2020",
+        "eq=contrast=1.1,colorspace=all=bt2020,eq=saturation=1.1,eq=gamma=0.9,colorspace=range=pc",
+    ],
+)
+def test_colour_steps_on_halved_chroma_are_one_kernel_too(chain: str) -> None:
+    """Chroma comes up and goes down on chip: the CPU's plan has up to four passes and 16 bits between them."""
+    figures = between_codecs(chain).describe()
+    assert (figures["launches"], figures["bytes_per_pixel"]) == (1, 3.0)
+
+
 def test_ten_bits_move_twice_the_bytes() -> None:
     assert between_codecs(FIVE_POINTWISE, "yuv420p10").describe()["bytes_per_pixel"] == 6.0
 

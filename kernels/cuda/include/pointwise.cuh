@@ -80,7 +80,7 @@ template <int COUNT> __device__ __forceinline__ void load_samples(const SAMPLE_I
     constexpr int per_word = 4 / (int)sizeof(SAMPLE_IN);
     constexpr int bits = 8 * (int)sizeof(SAMPLE_IN);
     constexpr int words = COUNT / per_word;
-    constexpr int wide = words % 4 == 0 ? 16 : 8;
+    constexpr int wide = words % 4 == 0 ? 16 : words % 2 == 0 ? 8 : 4;
     if (present >= COUNT && is_aligned(from, wide)) {
         unsigned int packed[words];
         if (wide == 16) {
@@ -90,6 +90,8 @@ template <int COUNT> __device__ __forceinline__ void load_samples(const SAMPLE_I
                 packed[4 * w] = quad.x, packed[4 * w + 1] = quad.y, packed[4 * w + 2] = quad.z;
                 packed[4 * w + 3] = quad.w;
             }
+        } else if (wide == 4) {
+            packed[0] = __ldg((const unsigned int *)from);
         } else {
 #pragma unroll
             for (int w = 0; w < words / 2; w++) {
@@ -115,7 +117,7 @@ __device__ __forceinline__ void store_samples(SAMPLE_OUT *to, int present, const
     constexpr int per_word = 4 / (int)sizeof(SAMPLE_OUT);
     constexpr int bits = 8 * (int)sizeof(SAMPLE_OUT);
     constexpr int words = COUNT / per_word;
-    constexpr int wide = words % 4 == 0 ? 16 : 8;
+    constexpr int wide = words % 4 == 0 ? 16 : words % 2 == 0 ? 8 : 4;
     if (present >= COUNT && is_aligned(to, wide)) {
         unsigned int packed[words];
 #pragma unroll
@@ -131,6 +133,8 @@ __device__ __forceinline__ void store_samples(SAMPLE_OUT *to, int present, const
             for (int w = 0; w < words / 4; w++) {
                 ((uint4 *)to)[w] = make_uint4(packed[4 * w], packed[4 * w + 1], packed[4 * w + 2], packed[4 * w + 3]);
             }
+        } else if (wide == 4) {
+            *(unsigned int *)to = packed[0];
         } else {
 #pragma unroll
             for (int w = 0; w < words / 2; w++) {
