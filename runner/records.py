@@ -42,6 +42,7 @@ class WorkPlan(Record):
     index_digest: str
     """SHA-256 of the frame index (`ctl/<run>/index`), which has every frame's pts."""
     frames: int = Field(gt=0)
+    """Of the output: all that the segments hold."""
     segments: tuple[Segment, ...] = Field(min_length=1)
     encoder: str
     """Encoder family that every segment uses: 'software', or 'nvenc-<generation>'."""
