@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from kernels import subsampled_source
 from kernels.backends.parts import plane_format, pointwise_tiles
 from kernels.device_parts import pointwise_of, recoding, written_components
 from kernels.device_plan import SOURCE, TARGET, DevicePlan, Launch, Operand
 from kernels.errors import UnavailableError
 from kernels.launch import Kernel, PlaneLaunch
 from kernels.pointwise_source import BLOCK, ENTRY, Section, operands, write_source
-from kernels.subsampled_source import BLOCK as SUBSAMPLED_BLOCK
-from kernels.subsampled_source import write_subsampled
 from kernels.subsampled_stages import fused, fused_length
 from kernels.surface import Layout, component_groups, surface_of
 
@@ -90,15 +89,19 @@ class Builder:
         outputs = self._outputs(target, {0, 1, 2}, later)
         written = [(outputs[c], c) for c in range(3)]
         paired = self._is_paired(self._held), self._is_paired(written)
-        text, grid, arguments = write_subsampled(fused(stages, paired_in=paired[0], paired_out=paired[1]))
+        text, grid, arguments = subsampled_source.write_subsampled(
+            fused(stages, paired_in=paired[0], paired_out=paired[1])
+        )
         ends = [(held, False) for held in self._held[: 2 if paired[0] else 3]]
         ends += [(held, True) for held in written[: 2 if paired[1] else 3]]
         self._launches.append(
             Launch(
-                name="+".join(stage.name for stage in stages if not stage.nodes[0].resamples_chroma),
-                kernel=Kernel(source=text, entry=ENTRY, defines=self._samples(stages[0].source, target)),
+                name="+".join(part.name for part in stages if not part.nodes[0].resamples_chroma),
+                kernel=Kernel(
+                    source=text, entry=subsampled_source.ENTRY, defines=self._samples(stages[0].source, target)
+                ),
                 grid=grid,
-                block=SUBSAMPLED_BLOCK,
+                block=subsampled_source.BLOCK,
                 shared_bytes=0,
                 operands=tuple(Operand(surface=s, component=c, writes=writes) for (s, c), writes in ends),
                 planes=1,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kernels.pointwise_source import ENTRY, Parameters, declare, declare_siting, signature_planes
+from kernels.pointwise_source import Parameters, declare, declare_siting, signature_planes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Program = tuple[Tile, ...]
 
+ENTRY: Final = "subsampled"
 BLOCK: Final = (32, 8)
 """SUBSAMPLE_THREADS of subsample.cuh."""
 CORE: Final = (128, 16)
