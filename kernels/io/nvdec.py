@@ -233,7 +233,7 @@ class NvDecoder(SoftwareDecoder):
         payload: Any = None  # must live as long as the call
         if packet is not None:
             converted = self._bitstream.convert(bytes(packet), is_keyframe=packet.is_keyframe)
-            self._check_sequence(packet, sequence_header(self._codec, converted))
+            self._check_sequence(packet, converted)
             payload = np.frombuffer(converted, np.uint8)
             data.bsl, data.bsl_data = payload.size, payload.ctypes.data
             data.pts, data.dts = packet.pts, packet.dts or 0
@@ -243,8 +243,9 @@ class NvDecoder(SoftwareDecoder):
         except Exception as error:  # as above
             raise DiffersError(f"it fails ({first_line(error)})") from error
 
-    def _check_sequence(self, packet: Packet, header: bytes) -> None:
+    def _check_sequence(self, packet: Packet, converted: bytes) -> None:
         """NVDEC would scale pictures of another size to the first one, and say nothing."""
+        header = sequence_header(self._codec, converted) if packet.is_keyframe else b""
         if packet.has_sidedata("new_extradata") or (header and self._sequence and header != self._sequence):
             raise DiffersError("the stream changes on the way")
         self._sequence = header or self._sequence

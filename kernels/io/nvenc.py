@@ -212,7 +212,7 @@ class NvEncoder:
 
     def attach(self, container: OutputContainer) -> None:
         """Add the stream to `container`: its headers are known before the first packet."""
-        headers = self._signal.write(bytes(self._encoder.GetSequenceParams()), is_keyframe=False)
+        headers = self._signal.tag(bytes(self._encoder.GetSequenceParams()))
         self.stream = add_bare_stream(container, self.options.codec, headers, self._format, time_base=self._time_base)
 
     def encode(self, frame: Frame) -> Iterator[Packet]:

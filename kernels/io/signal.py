@@ -39,19 +39,25 @@ class Signal:
         self._filter = BitStreamFilterContext(_description(codec, format_), codec)
 
     def write(self, data: bytes, *, is_keyframe: bool) -> bytes:
-        """A packet, or the headers, with the right tags; HDR10 metadata goes in front of each keyframe's picture.
+        """A packet with the right tags; HDR10 metadata goes in front of each keyframe's picture.
 
         Raises `OutputError` for what is no stream of the codec.
         """
-        try:
-            tagged = b"".join(bytes(packet) for packet in self._filter.filter(Packet(data)))
-        except FFmpegError as error:
-            message = f"the {self._codec} stream of the GPU's encoder cannot be tagged ({error.strerror})"
-            raise OutputError(f"{message}; use --backend cpu") from error
+        if not is_keyframe and self._codec != "av1":  # AV1's temporal delimiters have to go from every packet
+            return data
+        tagged = self.tag(data)
         if not is_keyframe or not self._hdr:
             return tagged
         at = _first_picture(self._codec, tagged)
         return tagged[:at] + self._hdr + tagged[at:]
+
+    def tag(self, data: bytes) -> bytes:
+        """Headers, alone or before a picture, with the right tags. Raises `OutputError` as `write`."""
+        try:
+            return b"".join(bytes(packet) for packet in self._filter.filter(Packet(data)))
+        except FFmpegError as error:
+            message = f"the {self._codec} stream of the GPU's encoder cannot be tagged ({error.strerror})"
+            raise OutputError(f"{message}; use --backend cpu") from error
 
 
 def _description(codec: str, format_: VideoFormat) -> str:
