@@ -59,7 +59,7 @@ def main(path: str, target: str, chain: str, decodes: str, encodes: str) -> dict
     engine = StrictFrameEngine()
     with Source(path) as source, Path(target).open("w+b") as sink:
         memory = DecodedMemory(StrictCupy, StrictCupy.Stream())
-        decoder = NvDecoder(source, memory=memory, insist=True) if decodes == "NVDEC" else SoftwareDecoder(source)
+        decoder = NvDecoder(source, memory=memory) if decodes == "NVDEC" else SoftwareDecoder(source)
         events = (event for event in decoder if isinstance(event, Frame))
         first = next(events)
         plan = plan_chain(first.format, parse_chain(chain, CATALOGUE))
@@ -82,7 +82,12 @@ def main(path: str, target: str, chain: str, decodes: str, encodes: str) -> dict
         for packet in encoder.flush():
             muxer.write_video(packet)
         muxer.finish()
-    return {"where": sorted(where), "replays": engine.replays, "shared": HostCupy.shared}
+    return {
+        "where": sorted(where),
+        "replays": engine.replays,
+        "shared": HostCupy.shared,
+        "warnings": decoder.warnings(),
+    }
 
 
 def _encoder(encodes: str, muxer: Muxer, plan: Plan, first: Frame) -> NvEncoder | SoftwareEncoder:

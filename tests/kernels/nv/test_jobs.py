@@ -301,19 +301,23 @@ ON_DEVICE: Final = {
     "only NVENC": ("cas=0.5", "yuv420p", "software", "NVENC"),
     "deep samples for software": ("cas=0.5", "yuv420p10le", "NVDEC", "software"),
 }
+TAKEN_OVER: Final = ["software decoded instead of NVDEC: it shows no picture for a packet"]
 
 
-@pytest.mark.parametrize("name", ON_DEVICE)
-def test_frames_on_the_device_are_those_of_software(machine: Machine, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "lost"), [*((name, "") for name in ON_DEVICE), ("a moved picture", "17"), ("only NVDEC", "9")]
+)
+def test_frames_on_the_device_are_those_of_software(machine: Machine, name: str, lost: str) -> None:
     """What software makes of the same chain, within the code that rounding may differ by."""
     chain, pixel_format, decodes, encodes = ON_DEVICE[name]
-    machine = prepare(machine, replace(CLIP, pixel_format=pixel_format, sounds=())).with_(NV_H264_BITS=10)
+    machine = prepare(machine, replace(CLIP, pixel_format=pixel_format, sounds=())).with_(NV_H264_BITS=10, NV_DROP=lost)
     given, target = machine.work / "in.mp4", machine.work / "out.mkv"
     arguments = (str(given), str(target), chain, decodes, encodes)
     ended = machine.run("-W", "error", "-m", "tests.kernels.nv.device_job", *arguments)
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout.splitlines()[-1])
     assert said["where"] == (["DeviceArray"] if encodes == "NVENC" else ["ndarray"])
+    assert said["warnings"] == (TAKEN_OVER if lost else [])
     is_surface = encodes == "NVENC" and pixel_format != "yuv420p10le"
     assert said["shared"] == (30 if is_surface else 0), "no copy where the planes are a surface"
     reference = run(machine.without("libcuda.so.1"), "--vf", chain, "--codec", "ffv1", suffix="mkv")
