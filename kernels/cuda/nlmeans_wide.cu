@@ -33,7 +33,7 @@ struct Picture {
 
 // source, target: planes of width x height samples, pitches and frames in elements. patch, window: radii.
 // falloff: of the weight's logarithm, per unit of distance; limit: the largest distance that has a weight.
-extern "C" __global__ void __launch_bounds__(TILE / 4 * TILE)
+extern "C" __global__ void __launch_bounds__(TILE / 4 * TILE, 3)
     nlmeans_wide(const SAMPLE_IN *__restrict__ source, int source_pitch, long long source_frame,
                  SAMPLE_OUT *__restrict__ target, int target_pitch, long long target_frame, int width, int height,
                  float scale, int peak, float falloff, int limit, int patch, int window) {

@@ -33,10 +33,6 @@ class Lie:
     at_end: bool = True
     """Against the end of its memory, where nothing is aligned, or against the start, where every row is."""
 
-    def pitch(self, elements: int) -> int:
-        """Elements from row to row, each of which has `elements` of the picture."""
-        return elements + 5 if self.at_end else elements + -elements % 16
-
 
 def complete(kernel: Kernel, plane_in: PlaneFormat, plane_out: PlaneFormat, lie: Lie) -> Kernel:
     """`kernel` for samples of these formats that lie so."""
@@ -57,41 +53,66 @@ def run(
 
     Fails if it writes anywhere else than to the target's samples.
     """
-    source, source_view = _planes(pictures, lie.step_in, lie)
-    freeze(source)
+    first = int(lie.second)
+    source = lay([pictures], lie.step_in, at_end=lie.at_end, first=first * (lie.step_in - 1))
+    freeze(source.memory)
     blank = np.zeros((plane_out.height, plane_out.width), f"u{_itemsize(plane_out)}")
-    target, target_view = _planes([blank] * len(pictures), lie.step_out, lie)
-    before = target.copy()
+    target = lay([[blank] * len(pictures)], lie.step_out, at_end=lie.at_end, first=first * (lie.step_out - 1))
     tables = [engine.upload(a) if isinstance(a, np.ndarray) else a for a in launch.arguments]
-    planes = [*_arguments(source, source_view, lie), *_arguments(target, target_view, lie)]
     function = engine.load(complete(launch.kernel, plane_in, plane_out, lie))
     grid = (*launch.grid, len(pictures))
-    engine.launch(function, grid, (*launch.block, 1), (*planes, *tables), launch.shared_bytes)
-    made = [picture.copy() for picture in target_view]
-    target_view[...] = 0
-    assert np.array_equal(target, before), "written beside the picture"
+    arguments = (*source.arguments(), *target.arguments(), *tables)
+    engine.launch(function, grid, (*launch.block, 1), arguments, launch.shared_bytes)
+    (made,) = target.take()
     return made
 
 
-def _arguments(flat: NDArray[Any], view: NDArray[Any], lie: Lie) -> tuple[Any, ...]:
-    """(first element, pitch, frame), in elements."""
-    frame, pitch, step = (stride // flat.itemsize for stride in view.strides)
-    return flat[int(lie.second and step > 1) :], np.int32(pitch), np.int64(frame)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Laid:
+    """Components of a batch of pictures in memory of their own, one or two interleaved ones."""
+
+    memory: NDArray[Any]
+    before: NDArray[Any]
+    """What it held, the pictures being zero."""
+    components: tuple[NDArray[Any], ...]
+    """(frames, rows, columns) views of `memory`."""
+    first: int
+    """Element that the first of them begins at."""
+
+    def arguments(self, component: int = 0) -> tuple[Any, np.int32, np.int64]:
+        """(first element, pitch, frame) as kernels take them."""
+        frame, pitch, _ = (stride // self.memory.itemsize for stride in self.components[0].strides)
+        return self.memory[self.first + component :], np.int32(pitch), np.int64(frame)
+
+    def take(self) -> list[list[NDArray[Any]]]:
+        """The pictures, by component. Fails if anything beside them was written to."""
+        made = [[picture.copy() for picture in component] for component in self.components]
+        for component in self.components:
+            component[...] = 0
+        assert np.array_equal(self.memory, self.before), "written beside the picture"
+        return made
 
 
-def _planes(pictures: Sequence[NDArray[Any]], step: int, lie: Lie) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(memory, (frames, rows, columns) view of it) that holds `pictures`, one after another."""
-    count = len(pictures)
-    rows, columns = pictures[0].shape
-    pitch = lie.pitch(columns * step)
+def lay(components: Sequence[Sequence[NDArray[Any]]], step: int, *, at_end: bool, first: int = 0) -> Laid:
+    """`components` (each a batch of pictures), `step` elements from sample to sample, the first of them at `first`.
+
+    `at_end` of their memory nothing is aligned, at its start every row is.
+    """
+    count = len(components[0])
+    rows, columns = components[0][0].shape
+    pitch = columns * step + 5 if at_end else columns * step + -columns * step % 16
     # Where two components lie in turn, memory holds all of both.
-    flat = reserve((count * rows - 1) * pitch + columns * step, pictures[0].dtype, at_end=lie.at_end)
-    size = flat.itemsize
-    strides = (rows * pitch * size, pitch * size, step * size)
-    begin = flat[int(lie.second and step > 1) :]
-    view = np.lib.stride_tricks.as_strided(begin, (count, rows, columns), strides)
-    view[...] = np.stack(pictures)
-    return flat, view
+    flat = reserve((count * rows - 1) * pitch + columns * step, components[0][0].dtype, at_end=at_end)
+    strides = tuple(n * flat.itemsize for n in (rows * pitch, pitch, step))
+    views = []
+    for number in range(len(components)):
+        begin = flat[first + number :]
+        views.append(np.lib.stride_tricks.as_strided(begin, (count, rows, columns), strides))
+        views[-1][...] = 0
+    before = flat.copy()
+    for view, pictures in zip(views, components, strict=True):
+        view[...] = np.stack(pictures)
+    return Laid(memory=flat, before=before, components=tuple(views), first=first)
 
 
 def _itemsize(plane: PlaneFormat) -> int:
