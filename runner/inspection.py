@@ -15,6 +15,8 @@ from runner.records import SourceId
 from runner.workload import Workload
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kernels.io.frame_index import FrameIndex
     from kernels.io.source import InputLike
     from runner.spec import EncodeSpec, JobSpec, StreamSpec
@@ -34,11 +36,14 @@ class SourceFacts:
     warnings: tuple[str, ...] = ()
 
 
-def inspect_source(spec: JobSpec, *, index: FrameIndex | None = None) -> SourceFacts:
+def inspect_source(
+    spec: JobSpec, *, index: FrameIndex | None = None, on_progress: Callable[[int, int], None] | None = None
+) -> SourceFacts:
     """Reads the source's index and one frame; refuses everything that `runner run` would refuse at its start.
 
-    `index` is what is known of the source already, as when a run goes on: then it is not read again. Raises what
-    `kernels` and `storage` raise: nothing has been rented and nothing written.
+    `index` is what is known of the source already, as when a run goes on: then it is not read again.
+    `on_progress(done_bytes, total_bytes)` tells how far the reading of it has come: all of a Matroska file is read.
+    Raises what `kernels` and `storage` raise: nothing has been rented and nothing written.
     """
     from storage.place import source_of
     from storage.uri import parse
@@ -58,7 +63,7 @@ def inspect_source(spec: JobSpec, *, index: FrameIndex | None = None) -> SourceF
             autorotate=spec.autorotate,
         )
         _rewind(opened)
-        index = read_index(opened) if index is None else index
+        index = read_index(opened, on_progress=on_progress) if index is None else index
         with missing_input():
             info = getattr(opened, "info", None) or source_of(location).info
     return SourceFacts(

@@ -23,7 +23,7 @@ from kernels.io.software import SoftwareDecoder
 from kernels.io.source import Source, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from av import Packet
 
@@ -45,15 +45,15 @@ class _Shown:
     is_keyframe: bool
 
 
-def read_index(given: InputLike) -> FrameIndex:
+def read_index(given: InputLike, *, on_progress: Callable[[int, int], None] | None = None) -> FrameIndex:
     """The frames that `kernels.open` gives for `given`, a path or a seekable binary file object.
 
-    Of an MP4 only the index is read, of others every packet. Raises `InputError` for what cannot be opened or read,
-    or has no frame, and for a pipe.
+    `on_progress(done_bytes, total_bytes)` is called at each read. Of an MP4 only the index is read, of others every
+    packet. Raises `InputError` for what cannot be opened or read, or has no frame, and for a pipe.
     """
     check_rewinds(given)
     head = _decoded(given, COMPARED_FRAMES)
-    with _skeleton(given) as file, Source(cast("BinaryIO", file)) as source:
+    with _skeleton(given, on_progress) as file, Source(cast("BinaryIO", file)) as source:
         shown = _scan(source, file)
         time_base, start_s = source.time_base, source.start_s
     skipped = None if shown is None else _agreement([packet.pts for packet in shown], [pts for pts, _ in head])
@@ -91,14 +91,14 @@ def check_rewinds(given: InputLike) -> None:
 
 
 @contextmanager
-def _skeleton(given: InputLike) -> Iterator[SkeletonFile]:
+def _skeleton(given: InputLike, on_progress: Callable[[int, int], None] | None) -> Iterator[SkeletonFile]:
     """`given` as a file that can be told to leave its media data out."""
     with ExitStack() as stack:
         if isinstance(given, str | os.PathLike):
             name, file = os.fspath(given), cast("BinaryIO", stack.enter_context(Path(given).open("rb")))
         else:
             name, file = str(getattr(given, "name", "input")), given
-        yield SkeletonFile(file, media_ranges(file), name)
+        yield SkeletonFile(file, media_ranges(file), name, on_progress)
 
 
 def _scan(source: Source, file: SkeletonFile) -> list[_Shown] | None:

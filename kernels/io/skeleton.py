@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer
 
 MAX_BOXES: Final = 64
@@ -29,10 +31,20 @@ class _Box:
 
 
 class SkeletonFile(io.RawIOBase):
-    """`file` as it is; once `hollow` is set, the media data in it reads as zeros and is not fetched."""
+    """`file` as it is; once `hollow` is set, the media data in it reads as zeros and is not fetched.
 
-    def __init__(self, file: BinaryIO, ranges: tuple[tuple[int, int], ...], name: str) -> None:
+    `on_progress(position, size)` is called after each read, in bytes.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        ranges: tuple[tuple[int, int], ...],
+        name: str,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         super().__init__()
+        self._on_progress = on_progress
         self.name = name
         self.hollow = False
         self._file = file
@@ -84,6 +96,8 @@ class SkeletonFile(io.RawIOBase):
             self._file.seek(self._position)
             data = self._file.read(count)
         self._position += len(data)
+        if self._on_progress is not None:
+            self._on_progress(self._position, self._size)
         return data
 
 

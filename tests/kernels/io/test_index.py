@@ -181,6 +181,14 @@ def test_what_is_no_whole_mp4_is_read_as_it_is(data: bytes) -> None:
     assert media_ranges(io.BytesIO(data)) == ()
 
 
+def test_progress_is_told_up_to_the_end() -> None:
+    data = make(Clip(container="mkv", options=X264_OPEN_GOP, frames=30))
+    told: list[tuple[int, int]] = []
+    read_index(io.BytesIO(data), on_progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (len(data), len(data))
+    assert all(0 <= done <= total for done, total in told)
+
+
 def test_fragments_are_read_whole() -> None:
     target = io.BytesIO()
     with av.open(target, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}) as out:
@@ -226,7 +234,7 @@ def clips(draw: st.DrawFn) -> Clip:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(clips())
 def test_whatever_the_clip_its_index_is_what_decoding_gives(clip: Clip) -> None:
     data = make(clip)
