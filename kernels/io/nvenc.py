@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import av
 import numpy as np
@@ -108,13 +108,19 @@ class DeviceMemory:
 
 
 class _OnDevice:
-    """What PyNvVideoCodec recognises as an array on the GPU."""
+    """What PyNvVideoCodec recognises as an array on the GPU; it names the stream by position, CuPy by keyword alone."""
 
     def __init__(self, array: Any) -> None:
         self._array = array
 
-    def cuda(self) -> Any:
-        return self._array
+    def cuda(self) -> Self:
+        return self
+
+    def __dlpack__(self, stream: int | None = None) -> Any:
+        return self._array.__dlpack__(stream=stream)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
 
 
 def surface_shape(format_: VideoFormat) -> tuple[int, int]:

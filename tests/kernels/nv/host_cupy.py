@@ -18,7 +18,8 @@ class DeviceArray(np.ndarray[Any, np.dtype[Any]]):
     def __dlpack_device__(self) -> tuple[Any, Any]:
         return CUDA
 
-    def __dlpack__(self, *_: Any, **__: Any) -> Any:
+    def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
+        assert stream is not None
         return np.ndarray.__dlpack__(self.view(np.ndarray))
 
 
