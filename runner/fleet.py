@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from decimal import Decimal
 
-    from runner.follow import Follower, News
+    from runner.follow import Follows, News
     from runner.job import Candidate, Job
     from runner.journal import Entry
     from runner.lease import Market
@@ -59,7 +59,7 @@ class Conductor:
         self,
         job: Job,
         market: Market,
-        follower: Follower,
+        follower: Follows,
         *,
         choose: Callable[[frozenset[str], Decimal, frozenset[int]], Sequence[Candidate]],
         show: Callable[[Standing], None],

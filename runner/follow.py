@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from runner.records import Commit, Done, Progress
 
@@ -24,6 +24,17 @@ class News:
     frames_done: int
     """Of segments that are committed, and what the worker has of the next one."""
     done: Done | None
+
+
+class Follows(Protocol):
+    """Knows how the work of a run stands."""
+
+    @property
+    def committed(self) -> frozenset[int]: ...
+
+    def begin(self, worker: str | None) -> None: ...
+
+    def look(self) -> News: ...
 
 
 class Follower:

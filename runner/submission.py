@@ -58,11 +58,17 @@ class Submitted:
     bucket: RunBucket
 
 
-def draft(spec: JobSpec, provider: Provider, *, now_s: float, code_version: str) -> Draft:
-    """Look at the source and at the market. Spends nothing, writes nothing; raises what forbids the job."""
+def draft(
+    spec: JobSpec, provider: Provider, *, now_s: float, code_version: str, offers: Sequence[Offer] | None = None
+) -> Draft:
+    """Look at the source and at the market. Spends nothing, writes nothing; raises what forbids the job.
+
+    `offers` are those of an earlier search with the same requirements.
+    """
     facts = inspect_source(spec)
     spec = spec.model_copy(update={"chain": facts.chain})
-    offers = tuple(provider.offers(spec.requirements, max_price_usd_per_h=spec.max_price_usd_per_h))
+    if offers is None:
+        offers = provider.offers(spec.requirements, max_price_usd_per_h=spec.max_price_usd_per_h)
     plan = plan_job(
         spec,
         facts,
@@ -71,7 +77,7 @@ def draft(spec: JobSpec, provider: Provider, *, now_s: float, code_version: str)
         code_version=code_version,
         now=conditions(provider, now_s=now_s, started_s=now_s),
     )
-    return Draft(spec=spec, facts=facts, plan=plan, offers=offers, created_s=now_s)
+    return Draft(spec=spec, facts=facts, plan=plan, offers=tuple(offers), created_s=now_s)
 
 
 def conditions(provider: Provider, *, now_s: float, started_s: float, spent: Decimal | None = None) -> Conditions:

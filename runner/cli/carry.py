@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from runner.cli.progress import ProgressDisplay
     from runner.clock import StopRequest
     from runner.fleet import Conductor
+    from runner.job import Access, Job
     from runner.provider import Instance, Provider
+    from runner.records import Done
     from runner.standing import Choice, Standing
     from runner.submission import Submitted
 
@@ -65,26 +67,12 @@ def carry_quietly(
     from runner.errors import Interrupted
     from runner.fleet import Conductor
     from runner.follow import Follower
-    from runner.images import default_image
-    from runner.job import Job
     from runner.standing import Outcome
     from runner.submission import choose
 
     started_s = time.time()
     plan, ticket = run.plan, run.ticket
-    access = RunAccess(run.bucket, plan, provider=provider.name)  # type: ignore[arg-type]
-    local = not provider.costs
-    job = Job(
-        plan=plan,
-        ticket=ticket,
-        bucket=run.bucket,
-        access=access,
-        image="local" if local else plan.spec.image or default_image(),
-        image_login=_image_login(),
-        poll_s=0.3 if local else 3.0,
-        ask_s=1.0 if local else 12.0,
-        least_s=1.0 if local else 120.0,
-    )
+    job = make_job(run, provider, RunAccess(run.bucket, plan, provider=provider.name))  # type: ignore[arg-type]
     with display:
         conductor = Conductor(
             job,
@@ -93,8 +81,8 @@ def carry_quietly(
             choose=lambda shunned, spent, done: choose(
                 provider, plan, ticket, run.facts, now_s=time.time(), spent=spent, shunned=shunned, done=done
             ),
-            show=_shower(display),
-            ask=lambda: _ask(plan.run, display, manner),
+            show=shower(display),
+            ask=lambda: ask_what_next(plan.run, display, manner),
         )
         try:
             outcome = conductor.conduct(adopted, rents=manner.rents, detaches=manner.detaches)
@@ -110,15 +98,48 @@ def carry_quietly(
         return _finish(run, conductor, display, started_s)
 
 
+def make_job(run: Submitted, provider: Provider, access: Access) -> Job:
+    """`run` as a conductor takes it, with the rhythm that suits the provider."""
+    from runner.images import default_image
+    from runner.job import Job
+
+    local = not provider.costs
+    return Job(
+        plan=run.plan,
+        ticket=run.ticket,
+        bucket=run.bucket,
+        access=access,
+        image="local" if local else run.plan.spec.image or default_image(),
+        image_login=_image_login(),
+        poll_s=0.3 if local else 3.0,
+        ask_s=1.0 if local else 12.0,
+        least_s=1.0 if local else 120.0,
+    )
+
+
 def _finish(run: Submitted, conductor: Conductor, display: ProgressDisplay, started_s: float) -> dict[str, Any]:
     """Bring the output to where it is wanted, take back what was given, delete what only the work needed."""
-    from runner.errors import JobFailedError, WorkerError
-    from runner.submission import deliver, tidy
+    from runner.submission import tidy
 
     done = conductor.done
     assert done is not None
     if not done.ok:
         _give_up(run, conductor, "failed", done.message)
+    delivered = deliver_done(run, done, display)
+    _give_up(run, conductor, "finished")
+    tidy(run.bucket, run.ticket, delivered=delivered)
+    return _describe(run, conductor, "done", started_s)
+
+
+def deliver_done(run: Submitted, done: Done, display: ProgressDisplay) -> bool:
+    """Check what the worker says it has made, and copy it to where it is wanted; whether that could be done here.
+
+    Raises `JobFailedError` for a job that failed, `WorkerError` for an output that is not what was told.
+    """
+    from runner.errors import JobFailedError, WorkerError
+    from runner.submission import deliver
+
+    if not done.ok:
         raise JobFailedError(done.message or "the worker failed and gives no reason", done.exit_code)
     made = _head_output(run)
     if made is None or (done.output_size_bytes and made != done.output_size_bytes):
@@ -130,9 +151,7 @@ def _finish(run: Submitted, conductor: Conductor, display: ProgressDisplay, star
     delivered = deliver(run.ticket, overwrite=overwrite, on_progress=show_copying(display, "downloading"))
     if not delivered:
         warn(f"the output stays at {run.ticket.made}: {run.ticket.given_output} is a path on {run.ticket.host}")
-    _give_up(run, conductor, "finished")
-    tidy(run.bucket, run.ticket, delivered=delivered)
-    return _describe(run, conductor, "done", started_s)
+    return delivered
 
 
 def _give_up(run: Submitted, conductor: Conductor, state: str, message: str = "") -> None:
@@ -157,7 +176,7 @@ def _head_output(run: Submitted) -> int | None:
         return None
 
 
-def _shower(display: ProgressDisplay) -> Callable[[Standing], None]:
+def shower(display: ProgressDisplay) -> Callable[[Standing], None]:
     """Draws how a run stands, and says each message once."""
     said: set[str] = set()
 
@@ -200,7 +219,7 @@ def show_copying(display: ProgressDisplay, phase: str) -> Callable[[int, int], N
     return show
 
 
-def _ask(run: str, display: ProgressDisplay, manner: Manner) -> Choice:
+def ask_what_next(run: str, display: ProgressDisplay, manner: Manner) -> Choice:
     """What becomes of the run after Ctrl-C."""
     from runner.standing import Choice
 

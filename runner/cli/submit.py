@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runner.cli.batch import is_batch
 from runner.cli.carry import STOPPING, Manner, carry
 from runner.cli.job_options import JobOptions, job_options, make_spec, read_settings
+from runner.errors import UsageError
 
 if TYPE_CHECKING:
-    from runner.provider import Provider
+    from collections.abc import Sequence
+
+    from runner.batch import Pair
+    from runner.provider import Offer, Provider
     from runner.settings import Settings
     from runner.spec import JobSpec
     from runner.submission import Submitted
@@ -31,21 +36,31 @@ def submit(
         bool, typer.Option("--dry-run", "-n", help="Show plan, machines and dollars; rent and write nothing.")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once a machine is at work.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Of many files, leave out those whose outputs are up to date.")
+    ] = False,
+    ending: Annotated[
+        str | None, typer.Option("--ending", metavar="NAME", help="Of many files' outputs: mp4, mov, mkv or webm.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; warnings and errors only.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
     options: JobOptions,
-) -> None:
+) -> int:
     """Do INPUT -> CHAIN -> OUTPUT on a rented machine, and destroy the machine.
 
     What has to be said is what it may cost: --max-price dollars per hour and --budget dollars in all. The work is
     cut into segments, and nothing that is done is done again when a machine is lost. `--on local` does the same on
     this machine, without any account.
 
+    With a folder as OUTPUT, INPUT is a folder or a pattern, and every file of it is done: several by one machine,
+    all within one budget, and one that fails stops none of the others.
+
     \b
     Examples:
       runner submit in.mp4 out.mp4 --on local --vf scale=1920:-2
       runner submit b2://bucket/in.mp4 b2://bucket/out.mp4 --vf cas=0.5 --max-price 0.40 --budget 1
       runner submit b2://bucket/in.mp4 b2://bucket/out.mp4 --vf cas=0.5 --dry-run
+      runner submit 'b2://bucket/in/*.mp4' b2://bucket/out/ --vf cas=0.5 --max-price 0.40 --budget 5 --skip-existing
     """
     from runner.cli.places import look_first, open_buckets
     from runner.cli.plan_view import show_plan
@@ -55,21 +70,71 @@ def submit(
     from storage.uri import parse
 
     settings = read_settings(options)
+    manner = Manner(quiet=quiet, json=json, detaches=detach)
+    if is_batch(source, target):
+        return _submit_many(source, target, options, settings, manner, skip_existing, ending, dry_run=dry_run)
+    if skip_existing or ending is not None:
+        raise UsageError(f"--skip-existing and --ending are for many files; {target} is no folder (add a slash)")
     spec = make_spec(parse(source), parse(target), options, settings)
     provider = open_provider(spec.provider)
     root = run_root(spec, settings)
     if dry_run:
         now_s = time.time()
         show_plan(draft(spec, provider, now_s=now_s, code_version=code_version()).plan, now_s=now_s, json=json)
-        return
+        return 0
     look_first({provider.name: provider}, open_buckets(str(root)))
     with stop_on_signals(StopRequest(), say=STOPPING) as stop:
         run = begin(spec, provider, root, quiet=quiet or json)
-        carry(run, provider, stop, manner=Manner(quiet=quiet, json=json, detaches=detach))
+        carry(run, provider, stop, manner=manner)
+    return 0
+
+
+def _submit_many(
+    source: str,
+    target: str,
+    options: JobOptions,
+    settings: Settings,
+    manner: Manner,
+    skip_existing: bool,
+    ending: str | None,
+    *,
+    dry_run: bool,
+) -> int:
+    """Every file that `source` means; the exit code."""
+    from runner.cli.batch import find_pairs, run_batch
+    from runner.cli.output import print_json, print_rows
+    from runner.cli.places import look_first, open_buckets
+    from runner.clock import StopRequest, stop_on_signals
+    from runner.providers import open_provider
+
+    if manner.detaches:
+        raise UsageError("--detach is for one file: a batch is followed, so that what is done is put away")
+    found = find_pairs(source, target, ending=ending)
+
+    def make(pair: Pair) -> JobSpec:
+        return make_spec(pair.source, pair.target, options, settings)
+
+    first = make(found[0])
+    if dry_run:
+        rows = [(str(one.source), str(one.target)) for one in found]
+        print_json([{"input": a, "output": b} for a, b in rows]) if manner.json else print_rows(rows)
+        return 0
+    provider, root = open_provider(first.provider), run_root(first, settings)
+    look_first({provider.name: provider}, open_buckets(str(root)))
+    with stop_on_signals(StopRequest(), say=STOPPING) as stop:
+        return run_batch(
+            found, make, provider, root, stop, manner=manner, skip_existing=skip_existing, code_version=code_version()
+        )
 
 
 def begin(
-    spec: JobSpec, provider: Provider, root: LocalUri | ObjectUri, *, quiet: bool, batch: str | None = None
+    spec: JobSpec,
+    provider: Provider,
+    root: LocalUri | ObjectUri,
+    *,
+    quiet: bool,
+    batch: str | None = None,
+    offers: Sequence[Offer] | None = None,
 ) -> Submitted:
     """A run of `spec` in its folder below `root`, remembered on this machine; nothing is rented yet."""
     from runner.bucket import Bucket
@@ -79,7 +144,7 @@ def begin(
     from runner.runs import remember
     from runner.submission import draft, submit
 
-    made = draft(spec, provider, now_s=time.time(), code_version=code_version())
+    made = draft(spec, provider, now_s=time.time(), code_version=code_version(), offers=offers)
     for text in made.plan.warnings:
         warn(text)
     with progress_display(quiet=quiet) as display:
@@ -93,7 +158,6 @@ def run_root(spec: JobSpec, settings: Settings) -> LocalUri | ObjectUri:
 
     Raises `UsageError` where rented machines could not reach it.
     """
-    from runner.errors import UsageError
     from runner.runs import bucket_at, local_root
     from storage.uri import LocalUri, ObjectUri, parse
 

@@ -57,6 +57,10 @@ class Desk:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def json_of(self, *words: str | Path) -> Any:
+        """What `--json` prints, however the command ended."""
+        return json.loads(self.run(*words, "--json").stdout)
+
     @property
     def provider(self) -> LocalProvider:
         return LocalProvider(self.home / "state/framehaul/instances")
