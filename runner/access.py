@@ -182,9 +182,14 @@ class RunAccess:
         self._bucket.write_bytes(folder.boot(label), data)
         return self._readable(folder.boot(label), min(BOOT_URL_S, lives_s))
 
-    def revoke(self) -> None:
-        """Take back whatever machines of this run were given. Harmless when repeated."""
+    def revoke(self, label: str | None = None) -> None:
+        """Take back what the instance with this label was given; without one, what all were. Harmless when repeated.
+
+        A destroyed machine can come back to life: with nothing in its hands it cannot do work that another does.
+        """
         for name in list(self._bucket.control_names("access/")):
+            if label is not None and name != f"access/{label}.json":
+                continue
             uri = self._control(name)
             given = self._bucket.read(uri, Given)
             if given is not None:

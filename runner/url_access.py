@@ -8,6 +8,7 @@ from runner.worker.boot import Attempt, SegmentUrls, UrlAccess
 from storage.grants import WriteGrant, grant_reading, grant_writing
 from storage.place import Place
 from storage.store import Grant
+from storage.transfer import content_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,7 @@ class UrlGiver:
                     mark=f"{label}-output-{number}",
                     max_bytes=self._most(self._plan.frames) + self._plan.source.size_bytes,
                     expires_s=self._lives_s,
+                    content_type=content_type_of(output.key),
                 )
             )
         return UrlAccess(

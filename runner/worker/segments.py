@@ -18,6 +18,7 @@ from kernels.segments import Settings, Window, encode_segment, read_segment
 from runner.errors import WorkerError
 from runner.inspection import encode_settings, stream_choices
 from runner.records import Commit
+from runner.worker.workspace import in_parallel
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
@@ -97,12 +98,11 @@ class SegmentWork:
     def find_commits(self) -> dict[int, Commit]:
         """Commits of this very plan whose objects are there. Others are as if they were not."""
         segments = {segment.number: segment for segment in self._plan.segments}
-        found = {}
-        for number, data in self._workspace.read_commits().items():
-            commit = self._read_commit(data, segments.get(number))
-            if commit is not None and self._workspace.head_segment(commit) == commit.size_bytes:
-                found[number] = commit
-        return found
+        told = self._workspace.read_commits()
+        read = [self._read_commit(data, segments.get(number)) for number, data in told.items()]
+        sound = [commit for commit in read if commit is not None]
+        sizes = in_parallel(self._workspace.head_segment, sound)
+        return {one.number: one for one, size in zip(sound, sizes, strict=True) if size == one.size_bytes}
 
     def _read_commit(self, data: bytes, segment: Segment | None) -> Commit | None:
         try:

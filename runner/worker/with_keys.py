@@ -21,6 +21,7 @@ from runner.worker.workspace import (
     SegmentWriter,
     Stored,
     check_source,
+    in_parallel,
     replaced,
 )
 from storage.errors import MissingError
@@ -86,12 +87,10 @@ class KeyWorkspace:
 
     def read_commits(self) -> dict[int, bytes]:
         start = self._key("commit/")
-        found = {}
-        for info in self._store.list(start):
-            number = info.key.removeprefix(start).removesuffix(".json")
-            if number.isdigit() and (data := self._read(f"commit/{number}.json")) is not None:
-                found[int(number)] = data
-        return found
+        names = [info.key.removeprefix(start).removesuffix(".json") for info in self._store.list(start)]
+        numbers = [name for name in names if name.isdigit()]
+        found = in_parallel(lambda name: self._read(f"commit/{name}.json"), numbers)
+        return {int(name): data for name, data in zip(numbers, found, strict=True) if data is not None}
 
     def write_segment(self, number: int, attempt: int) -> SegmentWriter:
         del attempt  # every name is new

@@ -15,6 +15,7 @@ from runner.worker.workspace import (
     OutputWriter,
     SegmentWriter,
     check_source,
+    in_parallel,
     replaced,
 )
 from storage.errors import MissingError
@@ -73,12 +74,9 @@ class UrlWorkspace:
         return self._read("the done marker", self._access.done_get_url)
 
     def read_commits(self) -> dict[int, bytes]:
-        found = {}
-        for number, segment in enumerate(self._access.segments):
-            data = self._read(f"commit {number}", segment.commit_get_url)
-            if data is not None:
-                found[number] = data
-        return found
+        urls = [segment.commit_get_url for segment in self._access.segments]
+        found = in_parallel(lambda url: self._read("a commit", url), urls)
+        return {number: data for number, data in enumerate(found) if data is not None}
 
     def write_segment(self, number: int, attempt: int) -> SegmentWriter:
         attempts = self._access.segments[number].attempts
