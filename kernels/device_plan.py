@@ -28,6 +28,8 @@ SOURCE: Final = 0
 """Number of the surface that holds the incoming frame."""
 TARGET: Final = 1
 """Number of the surface that the outgoing frame is written to."""
+RING: Final = 8
+"""Outgoing batches on the device at most: what waits for an encoder, and what is on its way there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ class DevicePlan:
         return sum(self.blocks) + sum(map(len, tables))
 
     def memory_bytes(self, slots: int) -> int:
-        """Device memory with `slots` batches in flight."""
+        """Device memory with `slots` batches in flight, those that a decoder holds among them."""
         return self.work_bytes + slots * (self.surfaces[SOURCE].size_bytes + self.surfaces[TARGET].size_bytes)
 
     def describe(self) -> dict[str, object]:
@@ -101,6 +103,7 @@ class DevicePlan:
             "bytes_per_frame": moved,
             "bytes_per_pixel": round(moved / pixels, 3),
             "work_memory_bytes": self.work_bytes,
+            "memory_bytes": self.memory_bytes(RING),
             "kernels": [
                 {
                     "steps": launch.name,

@@ -10,7 +10,8 @@ import cupy
 import numpy as np
 
 from kernels import cubins
-from kernels.backends.device import RING, DeviceExecutor
+from kernels.backends.device import DeviceExecutor
+from kernels.device_plan import RING
 from kernels.errors import UnavailableError
 from kernels.launch import Queue
 

@@ -6,6 +6,7 @@ launches of a frame are one graph. Everything here but the engine runs without a
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from itertools import islice
@@ -16,7 +17,7 @@ import numpy as np
 from kernels.backends.device_program import Program, bind_planes
 from kernels.backends.device_ring import Ring, Slot
 from kernels.buffers import lend
-from kernels.device_plan import SOURCE, TARGET, plan_device
+from kernels.device_plan import RING, SOURCE, TARGET, plan_device
 from kernels.errors import FormatError, UnavailableError
 from kernels.launch import Queue
 from kernels.surface import Layout
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from kernels.launch import FrameEngine
     from kernels.plan import Plan
 
-RING: Final = 8
-"""Outgoing frames on the device at most: what waits for an encoder, and what is on its way there."""
+LOGGER: Final = logging.getLogger(__name__)
 MIN_RING: Final = 2
 UNBOUNDED: Final = 1 << 30
 SOURCE_SLOTS: Final = 3
@@ -82,6 +82,7 @@ class DeviceExecutor:
         self._expected = self._plan_for(Layout.STACKED if source is None else source)
         self.ring = self._fit(MIN_RING if ring is None else ring)
         self._held = UNBOUNDED if ring is None else self.ring
+        LOGGER.info("GPU memory planned: %d MiB, %d frames in flight", self.memory_bytes >> 20, self.ring * self.batch)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:

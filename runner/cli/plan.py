@@ -83,7 +83,7 @@ def _gpu_line(figures: dict[str, Any]) -> str:
     launches, nodes = int(figures["launches"]), int(figures["graph_nodes"])
     counts = f"{launches} launch{'es' * (launches != 1)}, {nodes} graph node{'s' * (nodes != 1)}"
     moved = f"{figures['bytes_per_pixel']:g} bytes per pixel, {size_text(figures['bytes_per_frame'])}"
-    memory = f"{size_text(figures['work_memory_bytes'])} of memory between stages"
+    memory = f"up to {size_text(figures['memory_bytes'])} of GPU memory"
     return f"{counts} a frame; {moved}; {memory}"
 
 
