@@ -186,15 +186,22 @@ class RunAccess:
         """Take back what the instance with this label was given; without one, what all were. Harmless when repeated.
 
         A destroyed machine can come back to life: with nothing in its hands it cannot do work that another does.
+        What cannot be taken back now stays noted, hinders none of the rest, and is raised at the end.
         """
+        failure: StorageError | None = None
         for name in list(self._bucket.control_names("access/")):
             if label is not None and name != f"access/{label}.json":
                 continue
             uri = self._control(name)
-            given = self._bucket.read(uri, Given)
-            if given is not None:
-                self._revoke_one(given)
-            self._bucket.delete(uri)
+            try:
+                given = self._bucket.read(uri, Given)
+                if given is not None:
+                    self._revoke_one(given)
+                self._bucket.delete(uri)
+            except StorageError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def _revoke_one(self, given: Given) -> None:
         for key in given.keys:

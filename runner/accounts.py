@@ -69,7 +69,7 @@ class Accounts:
         return [one.label for one in self._rents.values() if one.ended_s is None]
 
     def close(self, label: str) -> None:
-        """The provider lists no such instance: it costs nothing from now on."""
+        """The provider lists no such instance: it costs nothing from now on, and has until now at most."""
         if (rent := self._rents.get(label)) is not None:
             self._save(rent.model_copy(update={"ended_s": self._clock.now()}))
 

@@ -203,10 +203,10 @@ class BatchAccess:
         more = tuple(self._accesses[number].boot(label, deadline_s=deadline_s) for number in rest)
         return self._accesses[first].boot(label, deadline_s=deadline_s, offer=offer, more=more)
 
-    def revoke(self) -> None:
+    def revoke(self, label: str | None = None) -> None:
         for access in self._accesses:
             try:
-                access.revoke()
+                access.revoke(label)
             except StorageError as error:
                 log.warning("what a machine was given could not be taken back: %s; it expires", error)
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from runner.accounts import Accounts
-from runner.errors import OfferGoneError, PlanError, ProviderError, WorkerError
-from runner.journal import BlackList
+from runner.errors import OfferGoneError, PlanError, ProviderError, RunnerError, WorkerError
+from runner.journal import BlackList, run_of
 from runner.lease import Lease, held, lease
 from runner.provider import State
 from runner.spending import Rent
@@ -96,8 +96,8 @@ class Conductor:
         # Two at once would do the same segments twice.
         order = sorted(adopted, key=lambda one: PREFERRED.index(one.state) if one.state in PREFERRED else 9)
         for instance in order[1:]:
-            with held(self.market, Lease(instance=instance, offer=None, created_s=0)):
-                pass
+            self._end_now(instance)
+            self._disarm(instance.label)
         for instance in order[:1]:
             outcome = self._follow_adopted(instance)
             if outcome is not None:
@@ -147,7 +147,9 @@ class Conductor:
         offers, deadline_s = [one.offer for one, _ in found.values()], max(end_s for _, end_s in found.values())
         with lease(self.market, offers, request, run=self.job.plan.run, deadline_s=deadline_s) as leased:
             outcome = self._follow(leased)
-        self._sweep(leased)
+        if not leased.kept:
+            self._disarm(leased.instance.label)
+            self._sweep(None)
         return outcome
 
     def _follow_adopted(self, instance: Instance) -> Outcome | None:
@@ -165,24 +167,40 @@ class Conductor:
                 )
             )
         with held(self.market, Lease(instance=instance, offer=None, created_s=now_s)) as leased:
-            return self._follow(leased)
+            outcome = self._follow(leased)
+        if not leased.kept:
+            self._disarm(instance.label)
+        return outcome
 
-    def _sweep(self, leased: Lease) -> None:
-        """End what an unknown outcome has left behind, and stop counting what is proven not to be there."""
-        labels = set(self.accounts.open_labels()) - ({leased.instance.label} if leased.kept else set())
-        if not labels:
-            return
+    def _sweep(self, keep: str | None) -> None:
+        """End instances of the run that should not be: left by an unknown outcome, or back after their end.
+
+        What is proven not to be there is counted no further.
+        """
         try:
             listed = self.market.provider.instances()
         except ProviderError as error:
             log.info("%s cannot list now: %s", self.market.provider.name, error)
             return
-        for instance in listed:
-            if instance.label in labels and not instance.is_terminated:
-                with held(self.market, Lease(instance=instance, offer=None, created_s=0)):
-                    pass
-        for label in labels & set(self.accounts.open_labels()):
+        ours = [one for one in listed if run_of(one.label) == self.job.plan.run and not one.is_terminated]
+        for instance in ours:
+            if instance.id != keep:
+                self._tell(f"{instance} should not be there, and is ended")
+                self._end_now(instance)
+                self.accounts.close(instance.label)
+        for label in set(self.accounts.open_labels()) - {one.label for one in ours}:
             self.accounts.close(label)
+
+    def _end_now(self, instance: Instance) -> None:
+        with held(self.market, Lease(instance=instance, offer=None, created_s=0)):
+            pass
+
+    def _disarm(self, label: str) -> None:
+        """Take back what an instance had, so that it can do nothing should it come back."""
+        try:
+            self.job.access.revoke(label)
+        except (StorageError, RunnerError) as error:
+            log.warning("what %s was given could not be taken back, and expires by itself: %s", label, error)
 
     def _follow(self, leased: Lease) -> Outcome | None:
         """Watch one instance until it is of no more use; the outcome of the run, None when it needs another."""
@@ -193,7 +211,7 @@ class Conductor:
         self._follower.begin(worker_of(rent.label))
         watch = Watch(created_s=rent.asked_s, deadline_s=min(rent.deadline_s, job.ticket.deadline_s), is_bid=is_bid)
         instance: Instance | None = leased.instance
-        asked_s = clock.now()
+        asked_s = swept_s = clock.now()
         answered = True
         while True:
             if self.market.stop:
@@ -208,6 +226,9 @@ class Conductor:
             if clock.now() >= asked_s + (job.ask_s if watch.heard_s is not None else min(job.ask_s, job.boot_ask_s)):
                 asked_s = clock.now()
                 answered, instance = self._ask_provider(leased.instance.id, instance)
+            if clock.now() >= swept_s + job.sweep_s:
+                swept_s = clock.now()
+                self._sweep(leased.instance.id)
             news = self._look()
             sight = Sight(
                 now_s=clock.now(),

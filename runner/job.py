@@ -35,8 +35,8 @@ class Access(Protocol):
         """Write the bootstrap of one instance; the URL where it alone finds it."""
         ...
 
-    def revoke(self) -> None:
-        """Take back whatever was given. Harmless when repeated."""
+    def revoke(self, label: str | None = None) -> None:
+        """Take back what one instance was given; without a label, what all were. Harmless when repeated."""
         ...
 
 
@@ -60,6 +60,8 @@ class Job:
     boot_ask_s: float = 5.0
     """As long as the worker has not said a word."""
     end_reserve_s: float = END_RESERVE_S
+    sweep_s: float = 90.0
+    """Between two looks for instances of the run that should not be."""
     search_pause_s: float = 30.0
     """Between two searches, while nothing suitable is offered."""
     least_s: float = 120.0

@@ -76,8 +76,10 @@ class Opened:
         del offer
         return self.files.boot_url(label, deadline_s)
 
-    def revoke(self) -> None:
+    def revoke(self, label: str | None = None) -> None:
         self.files.revoked += 1
+        for path in self.files.run.root.glob(f"boot-{label or '*'}.json"):
+            path.unlink(missing_ok=True)
 
 
 class Stage:
