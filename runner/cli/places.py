@@ -18,13 +18,23 @@ if TYPE_CHECKING:
 
 
 def open_buckets(named: str | None) -> Buckets:
-    """Every bucket that runs may lie in; `named` is the command's --bucket."""
+    """Every bucket that runs may lie in; `named` is the command's --bucket.
+
+    Settings that cannot be read are a warning: no typing error, and no server that is away, may keep a machine
+    from being found and ended.
+    """
+    from runner.cli.output import warn
     from runner.dotenv import load_dotenv
+    from runner.errors import UsageError
     from runner.runs import Buckets
     from runner.settings import load_settings
 
-    load_dotenv(Path.cwd(), os.environ)
-    found = load_settings({"bucket": named}, environment=os.environ, folder=Path.cwd()).get("bucket")
+    try:
+        load_dotenv(Path.cwd(), os.environ)
+        found = load_settings({"bucket": named}, environment=os.environ, folder=Path.cwd()).get("bucket")
+    except UsageError as error:
+        warn(f"settings are left aside: {error}")
+        found = named or os.environ.get("FRAMEHAUL_BUCKET")
     return Buckets([found] if found else [])
 
 

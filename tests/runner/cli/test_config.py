@@ -30,9 +30,9 @@ class ShowConfig:
         self.folder = folder
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(folder / "home")}
 
-    def __call__(self, *words: str) -> str:
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "runner", "config", "show", *words],
+            [sys.executable, "-m", "runner", *words],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -41,6 +41,10 @@ class ShowConfig:
             check=False,
         )
         assert SECRET not in done.stdout + done.stderr
+        return done
+
+    def __call__(self, *words: str) -> str:
+        done = self.run("config", "show", *words)
         return done.stdout if done.returncode == 0 else f"exit {done.returncode}: {done.stderr}"
 
 
@@ -95,3 +99,11 @@ def test_what_is_wrong_is_one_line(show: ShowConfig) -> None:
     assert text.startswith("exit 2: runner: ")
     assert "did you mean 'budget'?" in text
     assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["reap", "ps"])
+def test_wrong_settings_keep_no_machine_from_being_ended(show: ShowConfig, command: str) -> None:
+    (show.folder / "framehaul.toml").write_text("budgte = 3")
+    done = show.run(command)
+    assert done.returncode == 0
+    assert "settings are left aside" in done.stderr
