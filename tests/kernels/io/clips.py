@@ -67,6 +67,8 @@ class Clip:
     attachments: tuple[tuple[str, str, bytes], ...] = ()
     """(name, type, content)."""
     cover: bool = False
+    noise: int = 0
+    """Largest code of the noise on the luma: what no encoder can foresee."""
     metadata: dict[str, str] = field(default_factory=dict)
     video_metadata: dict[str, str] = field(default_factory=dict)
 
@@ -88,10 +90,13 @@ def make(clip: Clip) -> bytes:
     return target.getvalue()
 
 
-def picture(n: int, size: tuple[int, int], pixel_format: str) -> av.VideoFrame:
+def picture(n: int, size: tuple[int, int], pixel_format: str, *, noise: int = 0) -> av.VideoFrame:
     """Frame `n`: a ramp that moves, with `n` as its first luma code."""
     width, height = size
     ramp = (np.add.outer(np.arange(height), np.arange(width)) * 3 + 5 * n) % 220 + 16
+    if noise:
+        grain = np.random.default_rng(n).integers(-noise, noise + 1, ramp.shape)
+        ramp = np.clip(ramp + grain, 16, 235)
     ramp[:8, :8] = 16 + n % 220
     frame = av.VideoFrame.from_ndarray(ramp.astype(np.uint8), format="gray")
     return frame.reformat(format=pixel_format) if pixel_format != "gray" else frame
@@ -180,7 +185,7 @@ def _write(out: Any, clip: Clip, video: Any, sounds: list[Any], texts: Any, cove
 def _encode_video(clip: Clip, stream: Any) -> Any:
     pts = clip.pts if clip.pts is not None else range(clip.frames)
     for n, ticks in enumerate(pts):
-        frame = picture(n, clip.size, clip.pixel_format)
+        frame = picture(n, clip.size, clip.pixel_format, noise=clip.noise)
         for name, code in clip.color.items():
             setattr(frame, name, code)
         frame.pts, frame.time_base = ticks, clip.time_base
