@@ -96,8 +96,8 @@ class Conductor:
         # Two at once would do the same segments twice.
         order = sorted(adopted, key=lambda one: PREFERRED.index(one.state) if one.state in PREFERRED else 9)
         for instance in order[1:]:
-            self._end_now(instance)
             self._disarm(instance.label)
+            self._end_now(instance)
         for instance in order[:1]:
             outcome = self._follow_adopted(instance)
             if outcome is not None:
@@ -147,8 +147,9 @@ class Conductor:
         offers, deadline_s = [one.offer for one, _ in found.values()], max(end_s for _, end_s in found.values())
         with lease(self.market, offers, request, run=self.job.plan.run, deadline_s=deadline_s) as leased:
             outcome = self._follow(leased)
+            if outcome is None:  # before its end: one that comes back at once must find nothing to do
+                self._disarm(leased.instance.label)
         if not leased.kept:
-            self._disarm(leased.instance.label)
             self._sweep(None)
         return outcome
 
@@ -168,8 +169,8 @@ class Conductor:
             )
         with held(self.market, Lease(instance=instance, offer=None, created_s=now_s)) as leased:
             outcome = self._follow(leased)
-        if not leased.kept:
-            self._disarm(instance.label)
+            if outcome is None:
+                self._disarm(instance.label)
         return outcome
 
     def _sweep(self, keep: str | None) -> None:

@@ -126,6 +126,7 @@ class FakeInstance:
 
     def start(self, image: Image, url: str, account_env: dict[str, str]) -> None:
         """Start the container. What cannot be started says so as Docker does."""
+        self.kill()  # a host that was lost may have kept the one before
         body, given = self.body, self.body.get("env") or {}
         self.environ = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
