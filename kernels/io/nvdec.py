@@ -183,7 +183,7 @@ class NvDecoder(SoftwareDecoder):
 
     def _is_wanted(self, packet: Packet) -> bool:
         """Whether losing its picture would lose a frame: software shows none before its own first."""
-        if packet.pts is None or self._span.is_before(self._time_s(packet.pts)):
+        if packet.pts is None or self._ticks.is_before(packet.pts):
             return False
         return self._first_pts is None or packet.pts >= self._first_pts
 
@@ -235,7 +235,7 @@ class NvDecoder(SoftwareDecoder):
             converted = self._bitstream.convert(bytes(packet), is_keyframe=packet.is_keyframe)
             self._check_sequence(packet, converted)
             payload = np.frombuffer(converted, np.uint8)
-            data.bsl, data.bsl_data = payload.size, payload.ctypes.data
+            data.bsl, data.bsl_data = payload.size, payload.__array_interface__["data"][0]
             data.pts, data.dts = packet.pts, packet.dts or 0
             data.key, data.discardable = int(packet.is_keyframe), int(packet.is_discard)
         try:
@@ -256,10 +256,10 @@ class NvDecoder(SoftwareDecoder):
         for surface in surfaces:
             pts = surface.timestamp
             duration = self._ledger.shown(pts)
-            if self._done or self._span.is_after(self._time_s(pts)):
+            if self._done or self._ticks.is_after(pts):
                 self._done = True
                 return
-            if self._span.is_before(self._time_s(pts)):
+            if self._ticks.is_before(pts):
                 self._last_pts = pts
                 continue
             if surface.format.name != name:

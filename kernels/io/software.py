@@ -68,6 +68,7 @@ class SoftwareDecoder:
         self._entry = entry
         self._copied = tuple(copied)
         self._span = span or Span()
+        self._ticks = self._span.in_ticks(source.time_base, source.start_s)
         self._strict = strict
         self._time_base = source.time_base
         self._start_s = source.start_s
@@ -163,21 +164,21 @@ class SoftwareDecoder:
         if problem and self._is_shown(packet):
             self._damage(problem)
         for frame, pts in self._timed(frames, is_last=packet is None):
-            if self._span.is_after(self._time_s(pts)):
+            if self._ticks.is_after(pts):
                 self._done = True
                 return
-            if not self._span.is_before(self._time_s(pts)):
+            if not self._ticks.is_before(pts):
                 yield self._as_frame(frame, pts)
 
     def _expect(self, packet: Packet | None) -> None:
         """Count a packet that should give a frame."""
         if packet is not None and not packet.is_discard:
-            is_wanted = self._span.is_whole if packet.pts is None else self._time_s(packet.pts) in self._span
+            is_wanted = self._span.is_whole if packet.pts is None else packet.pts in self._ticks
             self._expected += is_wanted
 
     def _is_shown(self, packet: Packet | None) -> bool:
         """Whether damage in it, or found at the end, may be seen in a frame that is wanted."""
-        return packet is None or packet.pts is None or not self._span.is_before(self._time_s(packet.pts))
+        return packet is None or packet.pts is None or not self._ticks.is_before(packet.pts)
 
     def _damage(self, problem: str) -> None:
         self._errors += 1
@@ -290,9 +291,6 @@ class SoftwareDecoder:
         if self._errors:
             raise InputError(f"{name}: nothing can be decoded, all {self._errors} packets tried are damaged")
         raise InputError(f"{name} has a video stream without a single frame")
-
-    def _time_s(self, pts: int) -> Fraction:
-        return pts * self._time_base - self._start_s
 
     def _is_past(self, packet: Packet) -> bool:
         """Whether the file is read so far that the copied streams have reached the end of the span too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
 from kernels.errors import InputError
 
@@ -35,9 +36,34 @@ class Span:
     def __contains__(self, time_s: Fraction) -> bool:
         return not self.is_before(time_s) and not self.is_after(time_s)
 
+    def in_ticks(self, time_base: Fraction, origin_s: Fraction) -> TickSpan:
+        """The same in whole ticks of a stream whose time begins at `origin_s` seconds."""
+
+        def first(seconds: Fraction | None) -> int | None:
+            return None if seconds is None else ceil((seconds + origin_s) / time_base)
+
+        return TickSpan(first=first(self.start_s), end=first(self.end_s))
+
     @property
     def is_whole(self) -> bool:
         return self.start_s is None and self.end_s is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickSpan:
+    """A span for comparing many times with: `first <= pts < end`; None leaves an end open."""
+
+    first: int | None
+    end: int | None
+
+    def is_before(self, pts: int) -> bool:
+        return self.first is not None and pts < self.first
+
+    def is_after(self, pts: int) -> bool:
+        return self.end is not None and pts >= self.end
+
+    def __contains__(self, pts: int) -> bool:
+        return not self.is_before(pts) and not self.is_after(pts)
 
 
 def _exact(seconds: float | Fraction) -> Fraction:
