@@ -146,7 +146,8 @@ class DeviceExecutor:
     def _submit_host(self, frames: tuple[Frame, ...]) -> _Pending:
         program = self._bound(Layout.STACKED, to_host=self._target is None)
         pending = self._pending(program, frames)
-        staged = self._upload(program, frames)
+        used = program.sources.lease()  # given back as this returns
+        staged = self._upload(used.slot, frames)
         if not program.to_host:
             # After the last reading of the ring's memory.
             self._engine.wait(Queue.COMPUTE, self._engine.record(Queue.CALLER))
@@ -154,7 +155,6 @@ class DeviceExecutor:
         if not program.replay(key := source.key + target.key):
             program.launch(key, source, target)
         staged.done = self._engine.record(Queue.COMPUTE)
-        program.sources.give_back(staged)
         self._hand_over(program, pending, staged.done)
         return pending
 
@@ -163,6 +163,7 @@ class DeviceExecutor:
         lie = tuple((engine.address(plane), plane.strides) for plane in planes)
         program = self._known.get(lie)
         if program is None:
+            self._check(frame)
             source = Layout.SEMIPLANAR if _interleaved(engine, planes) else Layout.PLANAR
             program = self._bound(source, to_host=self._target is None and self._source is not None)
             if len(self._known) >= MAX_GRAPHS:
@@ -196,9 +197,11 @@ class DeviceExecutor:
         engine.copy(slot.device, slot.host, Queue.DOWNLOAD)
         pending.downloaded = slot.done = engine.record(Queue.DOWNLOAD)
 
-    def _upload(self, program: _Bound, frames: tuple[Frame, ...]) -> Slot:
-        """`frames` on their way to the device."""
-        engine, slot = self._engine, program.sources.take()
+    def _upload(self, slot: Slot, frames: tuple[Frame, ...]) -> Slot:
+        """`slot` with `frames` on their way to the device."""
+        engine = self._engine
+        for frame in frames:
+            self._check(frame)
         if slot.done is not None:
             engine.finish(slot.done)  # its upload, too, is over then
         for staged, frame in zip(slot.host_frames, frames, strict=False):
@@ -207,6 +210,13 @@ class DeviceExecutor:
         engine.copy(slot.host, slot.device, Queue.UPLOAD)
         engine.wait(Queue.COMPUTE, engine.record(Queue.UPLOAD))
         return slot
+
+    def _check(self, frame: Frame) -> None:
+        """Raise `FormatError` for a frame of another size or pixel format than was planned for."""
+        given, planned = frame.format, self.plan.source
+        sides = (given.width, given.height) == (planned.width, planned.height)
+        if not sides or given.pixel_format != planned.pixel_format:
+            raise FormatError(f"this chain was planned for {planned}, not {given}: plan it for what comes")
 
     def _keep(self, computed: Any, frame: Frame) -> None:
         """Hold frames of the device, whose memory a decoder may use again, until they have been read."""

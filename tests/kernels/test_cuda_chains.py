@@ -282,6 +282,20 @@ def test_planes_that_no_kernel_can_read_are_refused(make_frame: FrameMaker) -> N
             device.run(replace(device_frame, planes=tuple(mixed)))
 
 
+def test_frames_of_another_format_are_refused_and_harm_nothing(make_frame: FrameMaker) -> None:
+    frame = make_frame("yuv420p", 34, 22)
+    plan = planned("vflip", frame)
+    assert plan is not None
+    engine = StrictFrameEngine()
+    with DeviceExecutor(plan, engine) as device:
+        for other in [make_frame("yuv420p", 36, 22), make_frame("yuv444p", 34, 22)] * 3:
+            for given in (other, on_device(other, Layout.PLANAR, engine)):
+                with pytest.raises(FormatError, match="planned for 34x22 yuv420p, not"):
+                    device.run(given)
+        out = device.run(frame)
+        assert all(np.array_equal(a, b[::-1]) for a, b in zip(out.planes, frame.planes, strict=True))
+
+
 def test_ring_shrinks_to_the_memory_there_is(make_frame: FrameMaker) -> None:
     plan = planned("hflip", make_frame("yuv420p", 640, 360))
     assert plan is not None
