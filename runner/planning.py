@@ -15,6 +15,7 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
+from kernels.io.capabilities import HARDWARE_DECODED
 from kernels.io.span import Span
 from runner.costs import DESTROY_S, Share, estimate, output_frame_bytes
 from runner.errors import PlanError
@@ -283,8 +284,9 @@ def _judge(
     offer: Offer, encoder: str, spec: JobSpec, facts: SourceFacts, share: Share, now: Conditions
 ) -> Choice | Refusal:
     limits = now.limits_of(spec)
-    if spec.backend == "cuda" and not offer.gpu_name:
-        return Refusal(offer=offer, reason="it has no GPU")
+    problem = _gpu_problem(offer, spec, facts.workload, now.gpus.get(offer.gpu_name))
+    if problem:
+        return Refusal(offer=offer, reason=problem)
     limit = limits.max_price_usd_per_h
     if limit is not None and offer.price_usd_per_h > limit:
         return Refusal(offer=offer, reason=f"${offer.price_usd_per_h:.3f}/h is above the limit of ${limit}/h")
@@ -310,6 +312,23 @@ def _judge(
     if offer.ends_in_s is not None and offer.ends_in_s < one.wall_s:
         return Refusal(offer=offer, reason=f"the host leaves in {_hours(offer.ends_in_s)}")
     return Choice(offer=offer, encoder=encoder, speed=speed, estimate=one, deadline_s=deadline_s)
+
+
+def _gpu_problem(offer: Offer, spec: JobSpec, work: Workload, gpu: Gpu | None) -> str:
+    """Why the GPU of `offer` cannot do what it would have to; empty where it can, or has nothing to do."""
+    if spec.backend == "cuda":  # which means everything on the GPU, or an error
+        if not offer.gpu_name:
+            return "it has no GPU"
+        if work.cuda_problem:
+            return work.cuda_problem
+        codec, depth, chroma = work.source_codec, work.source_depth, work.source_chroma
+        knows = gpu is None or gpu.decodes(codec, depth=depth, chroma=chroma)
+        if not knows or codec not in HARDWARE_DECODED:
+            return f"its GPU does not decode {depth}-bit {chroma} {codec}"
+    needs_gb = work.gpu_memory_gb
+    if offer.gpu_name and spec.backend != "cpu" and offer.vram_gb is not None and offer.vram_gb < needs_gb:
+        return f"its GPU has {offer.vram_gb:.1f} GB, the job needs about {needs_gb:.1f}"
+    return ""
 
 
 def _rank(choice: Choice) -> tuple[Decimal, float, str]:

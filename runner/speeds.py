@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import Field
 
+from kernels.io.capabilities import HARDWARE_DECODED
 from runner.spec import Record
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def speed_of(
         parts["decoder"] = lead_s
     else:
         parts["processor"] += decode_s
-    if on_gpu:
+    if on_gpu and not work.cuda_problem:
         bandwidth = (offer.memory_gb_per_s or ASSUMED_GB_PER_S) * REACHED * 1e9
         parts["GPU"] = sum(_moved_bytes(stage, table) for stage in work.stages) / bandwidth
     else:
@@ -229,7 +230,9 @@ def _moved_bytes(stage: StageLoad, table: SpeedTable) -> float:
 
 def _decoders(work: Workload, gpu: Gpu | None) -> int:
     """Engines of `gpu` that decode the source; 0 where none does."""
-    if gpu is None or not gpu.decodes(work.source_codec, depth=work.source_depth, chroma=work.source_chroma):
+    if work.source_codec not in HARDWARE_DECODED or gpu is None:
+        return 0
+    if not gpu.decodes(work.source_codec, depth=work.source_depth, chroma=work.source_chroma):
         return 0
     return gpu.nvdec
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
+from kernels.device_plan import describe_device
 from kernels.io.capabilities import refuse_settings
 
 if TYPE_CHECKING:
     from kernels.io.encode import EncodeSettings
     from kernels.plan import Stage
     from kernels.preflight import Outline
+
+
+CODEC_FRAMES: Final = 24
+"""Frames that a decoder or encoder of a GPU holds: references, and those on their way."""
+CONTEXT_BYTES: Final = 10**9
+"""What the driver, its codec sessions and loaded kernels take before the first frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +51,25 @@ class Workload:
     target_depth: int
     target_chroma: str
     target_frame_bytes: int
+    source_frame_bytes: int = 0
+    """Of one decoded frame, as `target_frame_bytes` is of one before it is encoded."""
     nvenc_problem: str = ""
     """Why no NVENC takes these settings and frames; empty where it depends on the GPU."""
+    cuda_problem: str = ""
+    """Why the filters cannot run on any GPU; empty where they can."""
+    filter_memory_bytes: int = 0
+    """Of a GPU, for filters and the frames between them and the codecs."""
+
+    @property
+    def gpu_memory_gb(self) -> float:
+        """GB (10^9 bytes) that a GPU needs to decode, filter and encode it."""
+        held = CODEC_FRAMES * (self.source_frame_bytes + self.target_frame_bytes)
+        return (CONTEXT_BYTES + held + self.filter_memory_bytes) / 1e9
 
     @classmethod
     def of(cls, outline: Outline, encode: EncodeSettings) -> Self:
         source, target = outline.plan.source, outline.plan.target
-        encoder = encode.encoder
+        encoder, device = encode.encoder, describe_device(outline.plan)
         return cls(
             source_codec=outline.codec,
             source_megapixels=source.width * source.height / 1e6,
@@ -64,7 +83,10 @@ class Workload:
             target_depth=target.pixel_format.depth,
             target_chroma=_chroma(target.pixel_format.log2_chroma_w, target.pixel_format.log2_chroma_h),
             target_frame_bytes=target.bytes_per_frame,
+            source_frame_bytes=source.bytes_per_frame,
             nvenc_problem=refuse_settings(encode, target),
+            cuda_problem=str(device.get("unavailable", "")),
+            filter_memory_bytes=int(str(device.get("memory_bytes", 0))),
         )
 
 

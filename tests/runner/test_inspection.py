@@ -47,6 +47,8 @@ def test_a_real_file_is_planned(clip: Path) -> None:
     assert len(facts.index) == 60
     assert facts.id.size_bytes == clip.stat().st_size
     assert facts.workload.target_megapixels == pytest.approx(128 * 96 / 1e6)
+    assert (facts.workload.cuda_problem, facts.workload.nvenc_problem) == ("", "")
+    assert 1 < facts.workload.gpu_memory_gb < 1.1
     here = offer_of(price_usd_per_h=Decimal(0), gpu_name="")
     plan = plan_job(spec, facts, [here], run="r", code_version="1", now=conditions(costs=False))
     assert [s.last - s.first for s in plan.work.segments] == [12] * 5

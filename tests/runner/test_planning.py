@@ -20,7 +20,7 @@ from runner.planning import Limits, cut, plan_job, replan
 from runner.records import WorkPlan
 from runner.spec import EncodeSpec
 from runner.speeds import Abilities
-from tests.runner.jobs import NOW_S, conditions, facts_of, index_of, offer_of, spec_of
+from tests.runner.jobs import NOW_S, conditions, facts_of, index_of, offer_of, spec_of, workload_of
 
 RUN: Any = {"run": "20260101-000000-abcdef", "code_version": "0.1.0"}
 
@@ -250,6 +250,28 @@ def test_another_source_is_another_job() -> None:
 def test_asking_for_cuda_means_a_gpu() -> None:
     with pytest.raises(PlanError, match="it has no GPU"):
         plan_job(spec_of(backend="cuda"), facts_of(), [offer_of(gpu_name="")], **RUN, now=conditions())
+
+
+def test_a_gpu_has_to_hold_the_frames() -> None:
+    large = facts_of(workload=workload_of(filter_memory_bytes=9 * 10**9))
+    with pytest.raises(PlanError, match=r"its GPU has 8.0 GB, the job needs about 10"):
+        plan_job(spec_of(), large, [offer_of(vram_gb=8.0)], **RUN, now=conditions())
+    assert plan_job(spec_of(), large, [offer_of(vram_gb=24.0)], **RUN, now=conditions()).choices
+    assert plan_job(spec_of(backend="cpu"), large, [offer_of(vram_gb=8.0)], **RUN, now=conditions()).choices
+
+
+def test_what_no_gpu_can_do_is_done_by_the_processor() -> None:
+    odd = facts_of(workload=workload_of(cuda_problem="no CUDA code for this"))
+    able = conditions(abilities=Abilities(cuda=True))
+    one = plan_job(spec_of(), odd, [offer_of()], **RUN, now=able).best.speed
+    assert one == plan_job(spec_of(), facts_of(), [offer_of()], **RUN, now=conditions()).best.speed
+    av1 = facts_of(workload=workload_of(source_codec="av1"))
+    hopper, ada = offer_of(1, gpu_name="H100 SXM"), offer_of(2)
+    plan = plan_job(spec_of(backend="cuda"), av1, [hopper, ada], **RUN, now=able)
+    assert [choice.offer for choice in plan.choices] == [ada]
+    assert plan.refused[0].reason == "its GPU does not decode 8-bit 4:2:0 av1"
+    with pytest.raises(PlanError, match="no CUDA code"):
+        plan_job(spec_of(backend="cuda"), odd, [offer_of()], **RUN, now=able)
 
 
 def test_a_gpu_that_the_worker_cannot_use_makes_nothing_faster() -> None:
