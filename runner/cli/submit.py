@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.batch import Pair
+    from runner.clock import StopRequest
     from runner.provider import Offer, Provider
     from runner.settings import Settings
     from runner.spec import JobSpec
@@ -36,6 +38,10 @@ def submit(
         bool, typer.Option("--dry-run", "-n", help="Show plan, machines and dollars; rent and write nothing.")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once a machine is at work.")] = False,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", metavar="TIME", help="Do so many seconds first; say quality, speed and dollars."),
+    ] = None,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Of many files, leave out those whose outputs are up to date.")
     ] = False,
@@ -84,9 +90,43 @@ def submit(
         return 0
     look_first({provider.name: provider}, open_buckets(str(root)))
     with stop_on_signals(StopRequest(), say=STOPPING) as stop:
+        if sample is not None:
+            left = _after_sample(spec, provider, root, stop, sample, manner)
+            if left is None:
+                return 0
+            spec = left
         run = begin(spec, provider, root, quiet=quiet or json)
         carry(run, provider, stop, manner=manner)
     return 0
+
+
+def _after_sample(
+    spec: JobSpec, provider: Provider, root: LocalUri | ObjectUri, stop: StopRequest, seconds: str, manner: Manner
+) -> JobSpec | None:
+    """Do a sample and show what it says; the job with what is left of its budget, None where it is not to be done."""
+    from decimal import Decimal
+
+    from runner.cli.output import print_json
+    from runner.cli.sample import agrees, show_sample
+    from runner.cli.sample import sample as do_sample
+    from runner.cli.times import parse_length
+
+    length = parse_length(seconds, option="--sample")
+    assert length is not None
+    found = do_sample(spec, provider, root, stop, seconds=length, manner=manner)
+    if spec.budget_usd is not None:
+        left = spec.budget_usd - Decimal(str(found["spent_usd"]))
+        if left <= 0:
+            raise UsageError(f"the sample has used up the budget of ${spec.budget_usd}; raise --budget")
+        spec = spec.model_copy(update={"budget_usd": left})
+    if not manner.json:
+        show_sample(found)
+    if agrees(found, spec):
+        return spec
+    if manner.json:
+        print_json({"sample": found})
+    print("runner: the whole was not done: it does not fit into the budget, or was not wanted", file=sys.stderr)
+    return None
 
 
 def _submit_many(
