@@ -54,7 +54,7 @@ def work(location: str, notes: Path) -> int:
     try:
         boots = load_boots(location, notes)
     except (StorageError, WorkerError) as error:
-        log.error("%s", redact(str(error)))  # noqa: TRY400 - the line says it all
+        log.error("%s", error)  # noqa: TRY400 - the line says it all
         return GIVEN_UP
     for boot in boots:
         redact.add(boot.secrets())
@@ -79,12 +79,12 @@ def _do(boot: Boot, vital: Vital, redact: Redactor, started_s: float) -> int:
         log.warning("this machine is given up: %s", error)
         report.say("giving-up", str(error))
     except (KernelsError, MissingInputError) as error:
-        log.exception("the job cannot be done")
+        log.error("the job cannot be done: %s", error)  # noqa: TRY400 - the line says it all
         _put_failure(boot, workspace, error)
         report.say("failed", str(error))
         return DONE
     except (StorageError, RunnerError) as error:
-        log.exception("the work failed")
+        log.error("the work failed: %s", error)  # noqa: TRY400 - as above
         report.say("failed", str(error))
     except Exception as error:
         log.exception("an unexpected fault")
