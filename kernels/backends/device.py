@@ -42,7 +42,8 @@ BATCH_PIXELS: Final = 2 << 20
 MAX_BATCH: Final = 8
 SPARE_BYTES: Final = 256 << 20
 """Left to codecs and the driver when memory is planned."""
-MAX_GRAPHS: Final = 64
+MAX_GRAPHS: Final = 256
+"""Kept for pairs of memory that frames came from and went to: a decoder's surfaces times the ring."""
 AHEAD: Final = 2
 """Batches under way while one is used: one uploaded, one computed."""
 

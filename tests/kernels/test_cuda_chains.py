@@ -256,6 +256,26 @@ def test_frames_come_back_to_where_they_came_from(make_frame: FrameMaker) -> Non
             assert all(np.array_equal(a, b[::-1]) for a, b in zip(out.planes, frame.planes, strict=True))
 
 
+@pytest.mark.parametrize("ends", [(Layout.SEMIPLANAR, None), (None, Layout.SEMIPLANAR)], ids=["decoder", "encoder"])
+def test_one_codec_on_the_device_and_one_on_the_host(
+    ends: tuple[Layout | None, Layout | None], make_frame: FrameMaker
+) -> None:
+    """NVDEC with a software encoder, as on GPUs without NVENC; and the other way round."""
+    frames = [make_frame("yuv420p", 34, 22) for _ in range(3)] * 8  # a decoder's surfaces come round too
+    plan = planned("hflip,eq=contrast=1.1", frames[0])
+    assert plan is not None
+    engine = StrictFrameEngine(order=1)
+    decoded_there = ends[0] is not None
+    incoming = [on_device(frame, Layout.SEMIPLANAR, engine) for frame in frames[:3]] * 8 if decoded_there else frames
+    device = DeviceExecutor(plan, engine, source=ends[0], target=ends[1], ring=4)
+    with CpuExecutor(plan, threads=1) as cpu, device:
+        for out, frame in zip(device.stream(iter(incoming)), frames, strict=True):
+            assert all(isinstance(plane, DeviceArray) is not decoded_there for plane in out.planes)
+            assert_alike(out, cpu.run(frame), 1, "stream")
+        assert_alike(device.run(incoming[0]), cpu.run(frames[0]), 1, "run")
+        assert engine.replays > 0
+
+
 def test_small_frames_of_the_device_are_run_one_by_one(make_frame: FrameMaker) -> None:
     frames = [make_frame("yuv420p", 34, 22) for _ in range(5)]
     plan = planned("hflip", frames[0])
