@@ -28,6 +28,7 @@ CLIPS: Final = {
     "vfr.mkv": replace(CFR, container="mkv", time_base=Fraction(1, 1000), pts=[n * 33 + n * n % 17 for n in range(60)]),
     "ten.mp4": replace(CFR, pixel_format="yuv420p10le"),
     "hdr.mkv": replace(CFR, container="mkv", pixel_format="yuv420p10le", color=HDR10),
+    "large.mp4": replace(CFR, size=(320, 240)),
     # A seam costs quality within the encoder's look-ahead: longer segments and grain show what it is worth.
     "long.mp4": replace(CFR, frames=302, size=(64, 48), noise=12),
     "long.mkv": replace(
