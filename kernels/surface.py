@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from kernels.frame import VideoFormat
 
 ROW_ALIGNMENT_BYTES: Final = 64
-"""Rows begin at multiples of it: two memory sectors, and more than any vector load needs."""
-PLANE_ALIGNMENT_BYTES: Final = 256
+"""Rows begin at multiples of it, and so do planes, which follow each other without a gap as NVENC wants them: two
+memory sectors, and more than any vector load needs."""
 
 
 class Layout(Enum):
@@ -63,9 +63,11 @@ class Surface:
 
 
 def surface_of(format_: VideoFormat, layout: Layout, frames: int = 1) -> Surface:
-    """The block that holds `frames` frames, group by group of equally large components.
+    """The block that holds `frames` frames.
 
-    A PLANAR frame that has to lie somewhere lies as a STACKED one.
+    STACKED ones lie group by group of equally large components, each group with all its frames, so that z runs over
+    planes and frames alike; SEMIPLANAR ones lie frame by frame, each whole for a codec. A PLANAR frame that has to lie
+    somewhere lies as a STACKED one.
     """
     itemsize = format_.pixel_format.dtype.itemsize
     paired = layout is Layout.SEMIPLANAR and format_.pixel_format.plane_count == 3
@@ -75,7 +77,7 @@ def surface_of(format_: VideoFormat, layout: Layout, frames: int = 1) -> Surface
         rows, columns = format_.plane_size(group[0])
         step = len(group) if paired else 1
         pitch = _round_up(columns * step * itemsize, ROW_ALIGNMENT_BYTES) // itemsize
-        plane = _round_up(rows * pitch * itemsize, PLANE_ALIGNMENT_BYTES) // itemsize
+        plane = rows * pitch
         stacked = 1 if step > 1 else len(group)
         places += [
             Place(
@@ -90,6 +92,14 @@ def surface_of(format_: VideoFormat, layout: Layout, frames: int = 1) -> Surface
             for k in range(len(group))
         ]
         offset_bytes += frames * stacked * plane * itemsize
+    if paired:
+        frame_bytes = offset_bytes // frames
+        whole = frame_bytes // itemsize
+        skipped = (frames - 1) * places[0].frame_stride * itemsize
+        places = [
+            replace(place, frame_stride=whole, offset_bytes=place.offset_bytes - (skipped if c else 0))
+            for c, place in enumerate(places)
+        ]
     return Surface(format=format_, layout=layout, frames=frames, places=tuple(places), size_bytes=offset_bytes)
 
 

@@ -18,6 +18,7 @@ from kernels.color import ChromaLocation, Color
 from kernels.device_plan import codec_layout, plan_device
 from kernels.errors import ChainError, FormatError, UnavailableError
 from kernels.frame import VideoFormat
+from kernels.io.nvenc import common_pitch
 from kernels.launch import Queue
 from kernels.operation import Kind
 from kernels.pixel_format import pixel_format
@@ -274,6 +275,19 @@ def test_one_codec_on_the_device_and_one_on_the_host(
             assert_alike(out, cpu.run(frame), 1, "stream")
         assert_alike(device.run(incoming[0]), cpu.run(frames[0]), 1, "run")
         assert engine.replays > 0
+
+
+@pytest.mark.parametrize("layout", ["yuv420p", "yuv422p", "yuv444p"])
+def test_frames_for_nvenc_lie_as_it_wants_them(layout: str, make_frame: FrameMaker) -> None:
+    """One after another, each in one piece: it encodes them where they are."""
+    frames = [make_frame(layout, 34, 22) for _ in range(5)]
+    plan = planned("hflip", frames[0])
+    assert plan is not None
+    target = codec_layout(plan.target)
+    with CpuExecutor(plan, threads=1) as cpu, DeviceExecutor(plan, StrictFrameEngine(), target=target, batch=4) as gpu:
+        for out, frame in zip(gpu.stream(iter(frames)), frames, strict=True):
+            assert common_pitch(out) == 64
+            assert_alike(out, cpu.run(frame), 0, layout)
 
 
 def test_small_frames_of_the_device_are_run_one_by_one(make_frame: FrameMaker) -> None:
