@@ -68,6 +68,7 @@ class Joiner:
             self._commits[commit.number] = commit
             self._news.notify_all()
         if self._thread is None and self._plan.segments[0].number in self._commits:
+            log.info("the join begins")
             self._thread = threading.Thread(target=self._join_beside, name="join")
             self._thread.start()
 

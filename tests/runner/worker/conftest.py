@@ -26,7 +26,7 @@ CLIPS: Final = {
         pixel_format="yuv420p10le",
         color={"color_range": 1, "colorspace": 9, "color_trc": 16, "color_primaries": 9},
     ),
-    "large.mp4": replace(CFR, frames=60, size=(640, 480)),
+    "large.mp4": replace(CFR, frames=60, size=(320, 240)),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -145,24 +146,25 @@ def test_a_refusal_of_the_store_costs_one_attempt(
 
 
 def test_segments_are_joined_while_others_are_encoded(sources: Path, tmp_path: Path) -> None:
-    run = local_run(sources, tmp_path, "large.mp4", cuts=(11, 22, 33, 44), chain="nlmeans=s=3")
-    with worker(run, boot(run), log=tmp_path / "log"):
-        until(lambda: list(tmp_path.glob(".out.mkv.*.part")))
-        assert len(run.commits()) < 5
+    run = local_run(sources, tmp_path, "cfr.mp4")
+    assert work(run, boot(run), log=tmp_path / "log") == 0
+    told = (tmp_path / "log").read_text()
+    assert told.index("the join begins") < told.index("segment 1: ")
 
 
 def test_a_killed_worker_loses_one_segment_and_no_more(sources: Path, tmp_path: Path) -> None:
     run = local_run(sources, tmp_path, "large.mp4", cuts=(11, 22, 33, 44), chain="nlmeans=s=3")
+    first = tmp_path / "bucket" / "runs" / RUN / "commit" / "000000.json"
     with worker(run, boot(run), log=tmp_path / "log") as process:
-        until(lambda: 0 in run.commits())
+        until(first.exists)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     before = run.commits()
-    assert 0 < len(before) < 5
+    assert before
     assert work(run, boot(run, SECOND), log=tmp_path / "log") == 0
     after = run.commits()
     assert {number: after[number] for number in before} == before
-    assert {commit.worker for commit in after.values()} == {LABEL, SECOND}
+    assert {after[number].worker for number in after if number not in before} <= {SECOND}
     tried = [name for name in run.objects("seg/") if LABEL in name]
     assert len(tried) <= len(before) + 1  # at most the one that was lost
     assert len([name for name in run.objects("seg/") if SECOND in name]) == 5 - len(before)
@@ -251,19 +253,19 @@ def test_a_machine_does_no_other_plan_than_its_own(sources: Path, tmp_path: Path
 def test_no_key_is_in_any_process_while_it_works(
     sources: Path, tmp_path: Path, account: Callable[[str], str], remote: B2Store
 ) -> None:
-    remote.put("in.mp4", (sources / "large.mp4").read_bytes())
+    remote.put("in.mp4", (sources / "cfr.mp4").read_bytes())
     run = plan_run(
         account(""),
         account("in.mp4"),
         account("out.mkv"),
         cuts=CUTS,
         state=tmp_path / "state",
-        chain="nlmeans=s=3",
     )
+    seen: set[bytes] = set()
     with worker(run, boot(run), log=tmp_path / "log") as process:
-        until(lambda: 0 in run.commits())
-        seen = _told_by_processes(process.pid)
-    assert len(seen) >= 2  # the watchdog and its child
+        while process.poll() is None:
+            seen.update(_told_by_processes(process.pid))
+    assert any(b"--work" in text for text in seen)
     assert all(KEY.encode() not in text for text in seen)
     assert KEY not in (tmp_path / "log").read_text()
 
@@ -271,7 +273,11 @@ def test_no_key_is_in_any_process_while_it_works(
 def _told_by_processes(group: int) -> list[bytes]:
     """Environment and arguments of every process of a group."""
     members = [one for one in Path("/proc").iterdir() if one.name.isdigit() and _group_of(int(one.name)) == group]
-    return [(one / "environ").read_bytes() + (one / "cmdline").read_bytes() for one in members]
+    found = []
+    for one in members:
+        with contextlib.suppress(OSError):  # it has ended
+            found.append((one / "environ").read_bytes() + (one / "cmdline").read_bytes())
+    return found
 
 
 def _group_of(pid: int) -> int:
