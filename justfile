@@ -48,6 +48,10 @@ bench *arguments:
 damaged count="200":
     {{bin}}pytest -n 2 -k damaged --damaged {{count}}
 
+# The long run of jobs in bad weather: killed laptops and workers, lost replies, an API that falls silent
+chaos count="500":
+    FRAMEHAUL_CHAOS={{count}} {{bin}}pytest -n 2 tests/runner/chaos
+
 # Build the worker's image on a bare Debian and run it, without a Docker engine; needs root, buildah, debootstrap
 docker-smoke *arguments:
     tests/image/smoke.sh {{arguments}}

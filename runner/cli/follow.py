@@ -101,6 +101,8 @@ def cancel(*, run: RunName, bucket: Bucket = None, json: Json = False) -> None:
             with held(open_market(provider, stop), Lease(instance=instance, offer=None, created_s=0)):
                 pass
         RunAccess(found, facts.plan, provider=provider.name).revoke()  # type: ignore[arg-type]
+        if facts.ticket.batch == facts.ticket.run:
+            _cancel_members(found, provider)
     if json:
         print_json({"run": facts.plan.run, "destroyed": [one.id for one in ended]})
     else:
@@ -144,9 +146,28 @@ def working_for(run: str, provider: Provider) -> list[Instance]:
     return [one for one in provider.instances() if run_of(one.label) == run and not one.is_terminated]
 
 
+def _cancel_members(batch: RunBucket, provider: Provider) -> None:
+    """End the runs of a batch's files, and take back what its machine had for them."""
+    from runner.access import RunAccess
+    from runner.errors import MissingInputError
+    from runner.runs import read_run
+    from runner.ticket import End
+
+    for name in batch.bucket.runs():
+        member = batch.bucket.run(name)
+        try:
+            facts = read_run(member, now_s=time.time())
+        except MissingInputError:
+            continue
+        if facts.ticket.batch == batch.run and name != batch.run and facts.end is None:
+            member.write(member.folder.end, End(state="cancelled", time_s=time.time()))
+            RunAccess(member, facts.plan, provider=provider.name).revoke()  # type: ignore[arg-type]
+
+
 def _carry_on(name: str, named: str | None, manner: Manner, *, changes: dict[str, object] | None = None) -> None:
     from runner.cli.places import look_first, open_buckets
     from runner.clock import StopRequest, stop_on_signals
+    from runner.errors import UsageError
     from runner.inspection import inspect_source
     from runner.providers import open_provider
     from runner.runs import read_run
@@ -157,6 +178,11 @@ def _carry_on(name: str, named: str | None, manner: Manner, *, changes: dict[str
     found = buckets.find(name)
     facts = read_run(found, now_s=time.time())
     ticket = facts.ticket
+    if ticket.batch == ticket.run:
+        raise UsageError(
+            f"{ticket.run} is a batch of files: give its `runner submit` again with --skip-existing, and what is done "
+            "stays done"
+        )
     if changes is not None:
         ticket = ticket.model_copy(update=changes)
         if changes:

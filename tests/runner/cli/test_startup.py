@@ -27,6 +27,10 @@ OF_TYPER: Final = {"pydantic"}
         (["plan", "-h"], OF_TYPER),
         (["cp", "--help"], OF_TYPER),
         (["gc", "--help"], OF_TYPER),
+        (["submit", "--help"], OF_TYPER),
+        (["ps", "--help"], OF_TYPER),
+        (["attach", "--help"], OF_TYPER),
+        (["reap", "--help"], OF_TYPER),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -165,3 +165,11 @@ def test_a_job_that_cannot_be_done(desk: Desk, clip: Path, tmp_path: Path) -> No
     assert failed.stderr.count("\n") == 1
     missing = desk.run("submit", tmp_path / "none.mp4", tmp_path / "out.mkv", *LOCAL, *CHAIN)
     assert missing.returncode == 3
+
+
+def test_a_sample_comes_first(desk: Desk, clip: Path, tmp_path: Path) -> None:
+    done = desk.run("submit", clip, tmp_path / "out.mkv", *LOCAL, *CHAIN, "--sample", "0.5")
+    assert done.returncode == 0, done.stderr
+    assert "quality: PSNR" in done.stdout
+    assert "the whole: 60 frames" in done.stdout
+    assert len(frames(tmp_path / "out.mkv")) == 60
