@@ -81,7 +81,10 @@ class Conductor:
         self.done: Done | None = None
 
     def _hear(self, entry: Entry) -> None:
-        self.accounts.hear(entry)
+        try:
+            self.accounts.hear(entry)
+        except StorageError as error:  # it is known here; in the bucket, more is counted than is spent
+            log.warning("what became of %s is not in the bucket: %s", entry.label, error)
 
     def conduct(self, adopted: Sequence[Instance] = (), *, rents: bool = True, detaches: bool = False) -> Outcome:
         """Until the run is done, cancelled or left to itself.

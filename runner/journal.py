@@ -10,6 +10,7 @@ A process may be killed between any two of them: whoever reads the file sees whi
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -94,7 +95,9 @@ class Journal:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                os.write(descriptor, self._mended(line).encode())
+                data = self._mended(line).encode()
+                if os.write(descriptor, data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # half a line is no record
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)

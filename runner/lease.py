@@ -165,7 +165,16 @@ def _create(market: Market, offer: Offer, wanted: InstanceRequest) -> Instance |
     except BaseException:  # a fault of ours, after who knows what was sent
         _resolve_to_nothing(market, label)
         raise
-    market.note("created", label, instance=instance.id)
+    return _noted(market, label, instance)
+
+
+def _noted(market: Market, label: str, instance: Instance) -> Instance:
+    """`instance`, once the journal has it. What cannot be noted is not kept."""
+    try:
+        market.note("created", label, instance=instance.id)
+    except BaseException:
+        end_instance(market.provider, instance.id, clock=market.clock, limit_s=market.end_limit_s)
+        raise
     return instance
 
 
@@ -188,8 +197,7 @@ def _resolve(market: Market, label: str, instance_id: str | None) -> Instance | 
         _end(market, label, instance_id)
     usable = [one for one in found if one.state in {State.LOADING, State.RUNNING}]
     if instance_id is None and len(found) == 1 and usable and not market.stop:
-        market.note("created", label, instance=usable[0].id)
-        return usable[0]
+        return _noted(market, label, usable[0])
     for one in found:
         _end(market, label, one.id)
     # No line says "absent": what was not listed yet may be listed later, and the reaper looks for it then.
@@ -234,7 +242,10 @@ def _end(market: Market, label: str, instance_id: str | None) -> None:
     if instance_id is None:
         return
     end_instance(market.provider, instance_id, clock=market.clock, limit_s=market.end_limit_s)
-    market.note("destroyed", label, instance=instance_id)
+    try:
+        market.note("destroyed", label, instance=instance_id)
+    except ProviderError as error:  # it is gone all the same, and others may be left to end; the reaper notes it later
+        log.warning("%s", error)
 
 
 def _instance_in(error: BaseException) -> str | None:

@@ -201,7 +201,10 @@ def _close(provider: Provider, journal: Journal, listed: Collection[str], clock:
 
 def _note(journal: Journal, provider: Provider, label: str, event: str, instance: str | None, clock: Clock) -> None:
     facts = {"event": event, "time_s": clock.now(), "label": label, "provider": provider.name, "instance": instance}
-    journal.write(Entry.model_validate(facts))
+    try:
+        journal.write(Entry.model_validate(facts))
+    except ProviderError as error:  # what is gone is gone; a full disk must not keep the next one from being ended
+        log.warning("%s", error)
 
 
 def unresolved(journal: Journal, providers: Mapping[str, Provider]) -> list[Rental]:
