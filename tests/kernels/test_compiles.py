@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from kernels.cubins import options_of, source_of
+from kernels.errors import UnavailableError
+from kernels.nvrtc import ARCHITECTURES, compile_cubin, library, version
 from kernels.sample_kernels import sample_kernels
-from tests.kernels.cuda.engine import options_of, source_of
-from tests.kernels.cuda.nvrtc import ARCHITECTURES, Usage, compile_source, library, version
+from tests.kernels.cuda.usage import REPORT_OPTION, Usage, usages
 
 if TYPE_CHECKING:
     from kernels.launch import Kernel
@@ -71,10 +73,10 @@ def _share(architecture: int) -> dict[str, Kernel]:
 
 
 def _compiled(kernel: Kernel, architecture: int) -> Usage:
-    options = (*options_of(kernel), *(("--fmad=false",) if kernel.exact else ()))
-    usages = compile_source(source_of(kernel), options, architecture)
-    assert set(usages) == {kernel.entry}
-    return usages[kernel.entry]
+    _, log = compile_cubin(source_of(kernel), (*options_of(kernel), REPORT_OPTION), architecture)
+    found = usages(log)
+    assert set(found) == {kernel.entry}
+    return found[kernel.entry]
 
 
 def _write_down(architecture: int, most: dict[str, int]) -> None:
@@ -86,5 +88,5 @@ def _write_down(architecture: int, most: dict[str, int]) -> None:
 
 
 def test_refusal_is_reported() -> None:
-    with pytest.raises(RuntimeError, match="expected a"):
-        compile_source('extern "C" __global__ void broken() { return }', (), 90)
+    with pytest.raises(UnavailableError, match="expected a"):
+        compile_cubin('extern "C" __global__ void broken() { return }', (), 90)

@@ -5,12 +5,14 @@ The kernels are the files that a GPU runs, compiled and run here under the stric
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from kernels.catalogue import CATALOGUE
 from kernels.operation import Kind
+from kernels.surface import Layout
+from tests.kernels.cuda.chain_probe import chain_probe
 from tests.kernels.cuda.engine import StrictEngine
 from tests.kernels.cuda.probe import CASES, Case, probes
 
@@ -19,13 +21,24 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
-SIZES = ((83, 45), (1, 1), (3, 17), (17, 2))
+SIZES: Final = ((83, 45), (1, 1), (3, 17), (17, 2))
 SAMPLES = [s for _, o in sorted(CATALOGUE.items()) if o.kind is Kind.PLANE for s in o.samples]
-SHRINKING = (
+SHRINKING: Final = (
     "scale=w=iw/3:h=ih/3:flags=lanczos",  # a tile's source rows come in several passes
     "scale=w=iw/16:h=ih/15:flags=lanczos",
     "scale=w=iw/27:h=ih/22:flags=bicubic",  # a tile's source columns do not fit into shared memory
 )
+
+CHAINS: Final = {
+    "pairs": ("eq=contrast=1.2:brightness=0.1", "yuv420p", Layout.SEMIPLANAR, (83, 45)),
+    "gray": ("eq=contrast=1.2:gamma=1.3", "gray12", Layout.STACKED, (1, 1)),
+    "planes": ("eq=contrast=1.2:gamma=1.3:gamma_r=1.2:saturation=1.3", "yuv444p16", Layout.STACKED, (37, 9)),
+    "triplets": ("format=gbrp", "yuv420p", Layout.SEMIPLANAR, (83, 45)),
+    "dithered": ("format=yuv444p", "yuv444p16", Layout.STACKED, (37, 9)),
+    "halved": ("colorspace=all=bt2020,eq=gamma=1.1", "yuv420p", Layout.SEMIPLANAR, (139, 37)),
+    "halved across": ("colorspace=all=bt2020", "yuv422p10", Layout.STACKED, (139, 37)),
+}
+"""Kernels that are generated: chain, pixel format, layout, size."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -45,3 +58,10 @@ def _compare(sample: str, case: Case, size: tuple[int, int], rng: np.random.Gene
     for probe in probes(sample, case, size, rng):
         for order, at_end in ((1, True), (2, False)):
             probe.compare(StrictEngine(order=order, at_end=at_end), at_end=at_end)
+
+
+@pytest.mark.parametrize("what", CHAINS)
+def test_generated_kernel_equals_the_cpu(what: str, rng: np.random.Generator) -> None:
+    probe = chain_probe(*CHAINS[what], rng)
+    for order, at_end in ((0, True), (1, False), (2, True)):
+        probe.compare(StrictEngine(order=order, at_end=at_end), at_end=at_end)

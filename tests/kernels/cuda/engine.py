@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import kernels
+from kernels.cubins import INCLUDE, source_of
 from tests.kernels.cuda.memory import guarded, reserve
 from tests.kernels.cuda.module import Module
 
@@ -20,17 +19,10 @@ if TYPE_CHECKING:
     from kernels.launch import Kernel
     from tests.kernels.cuda.module import Function
 
-CUDA: Final = Path(kernels.__file__).parent / "cuda"
-
-
-def source_of(kernel: Kernel) -> str:
-    """The text of `kernel`: its own, or that of the file it names."""
-    return kernel.source if "\n" in kernel.source else (CUDA / kernel.source).read_text()
-
 
 def options_of(kernel: Kernel) -> tuple[str, ...]:
-    """What every compiler is told of `kernel`."""
-    return (f"-I{CUDA / 'include'}", *(f"-D{name}={value}" for name, value in kernel.defines))
+    """What g++ is told of `kernel`."""
+    return (f"-I{INCLUDE}", *(f"-D{name}={value}" for name, value in kernel.defines))
 
 
 class StrictEngine:

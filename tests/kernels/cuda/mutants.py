@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tests.kernels.cuda.engine import CUDA, StrictEngine, options_of
+from kernels.cubins import CUDA, INCLUDE, source_of
+from tests.kernels.cuda.engine import StrictEngine, options_of
 from tests.kernels.cuda.module import Module
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Mutant:
     line: str
     """As it is after the change."""
     text: str
+    original: str
+    """The text that it was made from."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.number}: {self.line}"
@@ -66,20 +69,20 @@ def mutants() -> list[Mutant]:
     Raises `LookupError` if one of these is no mutant any more.
     """
     files = [*sorted(path.name for path in CUDA.glob("*.cu")), HEADER]
-    every = [mutant for file in files for mutant in _of(file)]
+    every = [mutant for file in files for mutant in _of(file, (CUDA / file).read_text())]
     unknown = EQUIVALENT.keys() - {(mutant.file, mutant.line) for mutant in every}
     if unknown:
         raise LookupError(f"not mutants: {unknown}")
     return [mutant for mutant in every if (mutant.file, mutant.line) not in EQUIVALENT]
 
 
-def _of(file: str) -> Iterator[Mutant]:
-    text = (CUDA / file).read_text()
+def _of(name: str, text: str) -> Iterator[Mutant]:
     code = _COMMENT.sub(lambda match: " " * len(match[0]), text)
     for start, end, instead in _changes(code):
         changed = text[:start] + instead + text[end:]
         number = text.count("\n", 0, start) + 1
-        yield Mutant(file=file, number=number, line=changed.splitlines()[number - 1].strip(), text=changed)
+        line = changed.splitlines()[number - 1].strip()
+        yield Mutant(file=name, number=number, line=line, text=changed, original=text)
 
 
 def _changes(code: str) -> Iterator[tuple[int, int, str]]:
@@ -95,18 +98,25 @@ def _changes(code: str) -> Iterator[tuple[int, int, str]]:
 
 
 class MutantEngine(StrictEngine):
-    """Runs `mutant` in place of the file that it was made from."""
+    """Runs `mutant` in place of the text that it was made from; None runs what is right."""
 
-    def __init__(self, mutant: Mutant, *, order: int, at_end: bool) -> None:
+    def __init__(self, mutant: Mutant | None, *, order: int, at_end: bool) -> None:
         super().__init__(order=order, at_end=at_end)
         self._mutant = mutant
 
     def load(self, kernel: Kernel) -> Function:
         """`kernel` from its changed text; Raises `LaunchError` if that does not compile."""
-        header, source = ((CUDA / file).read_text() for file in (HEADER, kernel.source))
-        if self._mutant.file == HEADER:
-            header = self._mutant.text
-        elif self._mutant.file == kernel.source:
-            source = self._mutant.text
-        text = source.replace('#include "plane.cuh"', header.replace("#pragma once", ""))
-        return Module(text, options_of(kernel)).get_function(kernel.entry)
+        return Module(self._whole(source_of(kernel), set()), options_of(kernel)).get_function(kernel.entry)
+
+    def _whole(self, text: str, included: set[str]) -> str:
+        """`text`, changed or not, with the headers in it that are not `included` yet."""
+        if self._mutant is not None and text == self._mutant.original:
+            text = self._mutant.text
+
+        def header(match: re.Match[str]) -> str:
+            if match[1] in included:
+                return ""
+            included.add(match[1])
+            return self._whole((INCLUDE / match[1]).read_text(), included)
+
+        return re.sub(r'#include "(\w+\.cuh)"', header, text.replace("#pragma once", ""))

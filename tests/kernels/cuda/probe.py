@@ -111,7 +111,7 @@ def probes(sample: str, case: Case, size: tuple[int, int], rng: np.random.Genera
         assert (launch is None) == (twin is None)
         if launch is None:
             continue
-        pictures = tuple(_picture(plane_in, source, rng) for _ in range(FRAMES))
+        pictures = tuple(picture(plane_in, source, rng) for _ in range(FRAMES))
         expected = []
         for plane in pictures:
             expected.append(np.empty((plane_out.height, plane_out.width), target.pixel_format.dtype))
@@ -127,7 +127,7 @@ def probes(sample: str, case: Case, size: tuple[int, int], rng: np.random.Genera
         )
 
 
-def _picture(plane: PlaneFormat, format_: VideoFormat, rng: np.random.Generator) -> NDArray[Any]:
+def picture(plane: PlaneFormat, format_: VideoFormat, rng: np.random.Generator) -> NDArray[Any]:
     """Flat areas under noise that grows from nothing at either side to much, with black and white in it, between them.
 
     So there is something to average for denoisers, up to the edges, and something to clip for sharpeners.
