@@ -124,7 +124,7 @@ def judge(
     ends = [one for one in (deadline_s, rental.intent.deadline_s if rental is not None else None) if one is not None]
     if ends and now_s > min(ends) + GRACE_S:
         return Verdict.OVERDUE
-    if state is RunState.UNKNOWN and (instance.started_s is None or now_s > instance.started_s + GRACE_S):
+    if state is RunState.UNKNOWN:  # a run's folder is written before anything is rented for it
         return Verdict.UNKNOWN
     return Verdict.NEEDED
 

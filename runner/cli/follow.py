@@ -207,8 +207,21 @@ def _print_new(found: RunBucket, seen: set[str]) -> None:
         seen.add(name)
         data = found.read_bytes(found.folder.object(name)) or b""
         for line in data.decode("utf-8", errors="replace").splitlines():
-            sys.stdout.write(f"{one_line(line)}\n")
+            sys.stdout.write(f"{_log_line(line)}\n")
     sys.stdout.flush()
+
+
+def _log_line(line: str) -> str:
+    """`2026-11-22 13:45:01Z text`; a line that is no record as it is, without what a terminal would obey."""
+    import json
+    from datetime import UTC, datetime
+
+    try:
+        told = json.loads(line)
+        when = datetime.fromtimestamp(float(told["time_s"]), UTC)
+        return f"{when:%Y-%m-%d %H:%M:%S}Z {one_line(str(told['text']))}"
+    except (ValueError, TypeError, LookupError, OverflowError, OSError):
+        return one_line(line)
 
 
 def _print_from_provider(facts: RunFacts) -> None:

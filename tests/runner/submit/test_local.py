@@ -21,6 +21,8 @@ SLOW = (
     "--vf", "scale=640:-2,scale=64:-2:flags=lanczos,scale=640:-2,scale=64:-2,hflip", "--codec", "ffv1",
     "--segment-s", "0.4",
 )  # fmt: skip
+HEAVY = ("--vf", "scale=1920:-2,scale=64:-2,scale=1920:-2,scale=64:-2", "--codec", "ffv1", "--segment-s", "0.4")
+LONG = 400
 LOCAL = ("--on", "local", "--segment-s", "0.8")
 
 
@@ -32,8 +34,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What takes a while."""
-    return write_clip(tmp_path_factory.mktemp("clip") / "long.mkv", frames=600, gop=12)
+    """What takes a while: longer than whoever watches it may be kept waiting on a busy machine."""
+    return write_clip(tmp_path_factory.mktemp("clip") / "long.mkv", frames=LONG, gop=12)
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_it_makes_what_run_makes_and_leaves_nothing(desk: Desk, clip: Path, tmp_
     assert not list((desk.home / "state/framehaul/boot").iterdir())
     (row,) = desk.json("ps")
     assert (row["state"], row["segments_done"], row["frames_done"]) == ("finished", told["segments"], 60)
-    assert "first frame" in desk.run("logs", told["run"]).stdout
+    assert "Z segment 0: " in desk.run("logs", told["run"]).stdout
     again = desk.run("submit", clip, out, *LOCAL, *CHAIN)
     assert again.returncode == 4
     assert "already exists" in again.stderr
@@ -121,8 +123,8 @@ def test_detached_and_attached(desk: Desk, clip: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_a_signal_cancels(desk: Desk, clip: Path, tmp_path: Path, number: signal.Signals) -> None:
-    job = desk.start("submit", clip, tmp_path / "out.mkv", "--on", "local", *SLOW)
+def test_a_signal_cancels(desk: Desk, long_clip: Path, tmp_path: Path, number: signal.Signals) -> None:
+    job = desk.start("submit", long_clip, tmp_path / "out.mkv", "--on", "local", *SLOW)
     until(lambda: desk.committed() >= 1, watched=job)
     job.send_signal(number)
     _, told = job.communicate(timeout=120)
@@ -131,24 +133,24 @@ def test_a_signal_cancels(desk: Desk, clip: Path, tmp_path: Path, number: signal
     assert "Traceback" not in told
     assert desk.provider.instances() == []
     assert desk.json("ps")[0]["state"] == "cancelled"
-    assert desk.json("resume", desk.run_name())["frames"] == 60
+    assert desk.json("resume", desk.run_name())["frames"] == LONG
 
 
 def test_cancelled_from_elsewhere(desk: Desk, long_clip: Path, tmp_path: Path) -> None:
-    told = desk.json("submit", long_clip, tmp_path / "out.mkv", "--on", "local", *SLOW, "--detach")
+    told = desk.json("submit", long_clip, tmp_path / "out.mkv", "--on", "local", *HEAVY, "--detach")
     assert desk.json("cancel", told["run"])["destroyed"]
     assert desk.provider.instances() == []
     assert not (tmp_path / "out.mkv").exists()
 
 
-def test_reap_without_keys(desk: Desk, clip: Path, tmp_path: Path) -> None:
+def test_reap_without_keys(desk: Desk, long_clip: Path, tmp_path: Path) -> None:
     nothing = desk.run("reap")
     assert nothing.returncode == 0
     assert "vast: not looked at" in nothing.stdout
-    job = desk.start("submit", clip, tmp_path / "out.mkv", "--on", "local", *SLOW)
+    job = desk.start("submit", long_clip, tmp_path / "out.mkv", "--on", "local", *HEAVY)
     until(lambda: desk.committed() >= 1, watched=job)
     kill(job)
-    assert "kept" in desk.run("reap").stdout or desk.provider.instances() == []
+    assert "kept" in desk.run("reap").stdout
     run = desk.run_name()
     folder = desk.home / "state/framehaul/bucket/ctl" / run
     folder.rename(folder.with_name("lost"))
