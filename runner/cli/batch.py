@@ -120,9 +120,12 @@ def _run_chunk(
     spent: float,
 ) -> float:
     """As many files as one machine is given; what that has cost, at most."""
+    from runner.accounts import read_rents
+    from runner.bucket import Bucket
     from runner.cli.progress import progress_display
     from runner.cli.submit import begin
-    from runner.errors import Interrupted, RunnerError
+    from runner.errors import Interrupted, OrphanedInstanceError, RunnerError
+    from runner.spending import spent_usd
     from runner.ticket import new_run
 
     batch = new_run(time.time())
@@ -144,12 +147,12 @@ def _run_chunk(
             return _conduct(batch, ready, provider, root, stop, display, manner, code_version, spent)
         except RunnerError as error:
             left = [item for item in ready if item.state == "waiting"]
-            if not left or isinstance(error, Interrupted):
+            if not left or isinstance(error, Interrupted | OrphanedInstanceError):
                 raise
             for item in left:
                 _fail(item, error)
             warn(str(error))
-            return 0.0
+            return float(spent_usd(read_rents(Bucket(root).run(batch)), time.time()))  # for nothing, and yet spent
 
 
 def _conduct(

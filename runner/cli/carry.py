@@ -87,7 +87,8 @@ def carry_quietly(
         try:
             outcome = conductor.conduct(adopted, rents=manner.rents, detaches=manner.detaches)
         except BaseException:
-            _give_up(run, conductor, "failed")
+            if manner.rents:  # who only looked on ends no run: another machine may carry it on
+                _give_up(run, conductor, "failed")
             raise
         if outcome is Outcome.DETACHED:
             return _describe(run, conductor, "detached", started_s)
