@@ -97,7 +97,9 @@ class Conductor:
         """
         self._detaches = detaches
         # Two at once would do the same segments twice.
-        order = sorted(adopted, key=lambda one: PREFERRED.index(one.state) if one.state in PREFERRED else 9)
+        order = sorted(
+            self._all_alive(adopted), key=lambda one: PREFERRED.index(one.state) if one.state in PREFERRED else 9
+        )
         for instance in order[1:]:
             self._disarm(instance.label)
             self._end_now(instance)
@@ -176,13 +178,25 @@ class Conductor:
                 self._disarm(instance.label)
         return outcome
 
+    def _all_alive(self, listed: Sequence[Instance]) -> list[Instance]:
+        """`listed`, and what the run's own notes know of: a list can be empty and wrong."""
+        found = {one.id: one for one in listed}
+        for label in self.accounts.open_labels():
+            rent = self.accounts.get(label)
+            if rent is None or rent.instance is None or rent.instance in found:
+                continue
+            shown = self.market.provider.show(rent.instance)
+            if shown is not None and not shown.is_terminated:
+                found[shown.id] = shown
+        return list(found.values())
+
     def _sweep(self, keep: str | None) -> None:
         """End instances of the run that should not be: left by an unknown outcome, or back after their end.
 
         What is proven not to be there is counted no further.
         """
         try:
-            listed = self.market.provider.instances()
+            listed = self._all_alive(self.market.provider.instances())
         except ProviderError as error:
             log.info("%s cannot list now: %s", self.market.provider.name, error)
             return

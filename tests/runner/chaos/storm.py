@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SPEED: Final = 60.0
 SEGMENTS: Final = 8
-LIMIT_S: Final = 60.0
+LIMIT_S: Final = 180.0
 """Real seconds after which a run hangs."""
 ROOT: Final = Path(__file__).parents[3]
 
