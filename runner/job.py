@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from runner.spending import END_RESERVE_S
+from runner.ticket import End
 from runner.watch import Patience
 
 if TYPE_CHECKING:
@@ -66,3 +67,11 @@ class Job:
     """Between two searches, while nothing suitable is offered."""
     least_s: float = 120.0
     """An instance that could only run shorter than this is not rented."""
+
+
+def end_run(job: Job, state: str, *, now_s: float, spent: Decimal, message: str = "") -> End:
+    """Take back what machines were given and note that nothing more may be rented for the run."""
+    end = End.model_validate({"state": state, "time_s": now_s, "message": message, "spent_usd": str(spent)})
+    job.bucket.write(job.bucket.folder.end, end)
+    job.access.revoke()
+    return end

@@ -171,7 +171,8 @@ def _conduct(
     from runner.batch import BatchAccess, BatchFollower
     from runner.cli.places import open_market
     from runner.errors import Interrupted
-    from runner.fleet import Conductor, end_run
+    from runner.fleet import Conductor
+    from runner.job import end_run
     from runner.standing import Outcome
     from runner.submission import choose
 

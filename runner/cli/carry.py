@@ -157,7 +157,7 @@ def deliver_done(run: Submitted, done: Done, display: ProgressDisplay) -> bool:
 
 def _give_up(run: Submitted, conductor: Conductor, state: str, message: str = "") -> None:
     from runner.errors import RunnerError
-    from runner.fleet import end_run
+    from runner.job import end_run
     from storage.errors import StorageError
 
     try:
