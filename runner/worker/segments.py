@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 import time
+from collections import deque
+from concurrent.futures import wait
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -20,9 +23,11 @@ from runner.inspection import encode_settings, stream_choices
 from runner.records import Commit
 from runner.worker.workspace import in_parallel
 from storage.errors import StorageError
+from storage.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from kernels.io.carrier import SegmentFacts
     from kernels.io.frame_index import FrameIndex
@@ -30,10 +35,14 @@ if TYPE_CHECKING:
     from kernels.progress import Progress
     from runner.records import Segment, WorkPlan
     from runner.worker.events import Reporter
-    from runner.worker.workspace import Stored, Workspace
+    from runner.worker.workspace import SegmentWriter, Stored, Workspace
 
 log = logging.getLogger(__name__)
 
+STORING: Final = 2
+"""Segments that are being stored while another is encoded: what a death may cost beside that one."""
+GRACE_S: Final = 20.0
+"""How long a failed worker waits for what it is storing."""
 ATTEMPTS: Final = 2
 """Of one segment, by one worker: what fails twice in a row will not succeed on this machine."""
 _NAME: Final = re.compile(r"seg/(\d{6})/[A-Za-z0-9._-]+\.nut")
@@ -57,7 +66,7 @@ def settings_of(plan: WorkPlan) -> Settings:
 
 
 class SegmentWork:
-    """All segments of one plan on one machine. `on_commit` is told what is done, whoever did it."""
+    """All segments of one plan on one machine. `on_commit` is told what is done, by one thread at a time."""
 
     def __init__(
         self,
@@ -70,6 +79,7 @@ class SegmentWork:
         on_commit: Callable[[Commit], None] = lambda _: None,
     ) -> None:
         self._on_commit = on_commit
+        self._guard = threading.Lock()
         self._workspace = workspace
         self._plan = plan
         self._digest = plan.digest
@@ -90,9 +100,7 @@ class SegmentWork:
             self._on_commit(commit)
         if left:
             with self._workspace.open_input(self._plan.source) as source:
-                for segment in left:
-                    commit = self.commits[segment.number] = self._do(segment, source)
-                    self._on_commit(commit)
+                self._do(left, source)
         return self.commits
 
     def find_commits(self) -> dict[int, Commit]:
@@ -120,17 +128,41 @@ class SegmentWork:
         )
         return commit if sound else None
 
-    def _do(self, segment: Segment, source: InputLike) -> Commit:
-        for attempt in range(ATTEMPTS):
-            try:
-                return self._try(segment, source, attempt)
-            except (StorageError, _UnsoundError) as error:
-                if attempt + 1 == ATTEMPTS:
-                    raise
-                log.warning("segment %d is tried again: %s", segment.number, error)
-        raise AssertionError("unreachable")
+    def _do(self, left: list[Segment], source: InputLike) -> None:
+        """Encode one after the other; each is stored, read back and committed while the next ones are encoded."""
+        waiting = deque((segment, 0) for segment in left)
+        storing: deque[tuple[Segment, int, Future[Commit]]] = deque()
+        workers = Workers(STORING, "segments")
+        try:
+            while waiting or storing:
+                if storing and (not waiting or len(storing) == STORING or storing[0][2].done()):
+                    segment, attempt, future = storing.popleft()
+                    trial: Callable[[], object] = partial(self._take, segment, future)
+                else:
+                    segment, attempt = waiting.popleft()
+                    trial = partial(self._encode, segment, source, attempt, workers, storing)
+                try:
+                    trial()
+                except (StorageError, _UnsoundError) as error:
+                    if attempt + 1 == ATTEMPTS:
+                        raise
+                    log.warning("segment %d is tried again: %s", segment.number, error)
+                    waiting.appendleft((segment, attempt + 1))
+        finally:
+            workers.close()
+            wait(
+                [future for _, _, future in storing if not future.cancelled()], GRACE_S
+            )  # what is on its way may still be committed
 
-    def _try(self, segment: Segment, source: InputLike, attempt: int) -> Commit:
+    def _encode(
+        self,
+        segment: Segment,
+        source: InputLike,
+        attempt: int,
+        workers: Workers,
+        storing: deque[tuple[Segment, int, Future[Commit]]],
+    ) -> None:
+        """Hand over what was encoded, to be stored by another thread."""
         started_s = time.monotonic()
         if not isinstance(source, str | os.PathLike):
             source.seek(0)
@@ -138,22 +170,38 @@ class SegmentWork:
         writer = self._workspace.write_segment(segment.number, attempt)
         with ExitStack() as stack:
             stack.callback(partial(setattr, self._report, "frames_done", done))
-            with writer as sink:
-                encode_segment(
-                    source,
-                    sink,
-                    Window(first=segment.first, last=segment.last, before=segment.before, after=segment.after),
-                    self._index,
-                    self._settings,
-                    on_progress=lambda now: self._tick(now, done, segment.number),
-                )
-            commit = self._verify(segment, writer.name, writer.stored, time.monotonic() - started_s)
-            self._workspace.put_commit(segment.number, commit.model_dump_json().encode())
+            stack.push(writer)
+            encode_segment(
+                source,
+                writer.__enter__(),  # left by whoever stores it
+                Window(first=segment.first, last=segment.last, before=segment.before, after=segment.after),
+                self._index,
+                self._settings,
+                on_progress=lambda now: self._tick(now, done, segment.number),
+            )
+            elapsed_s = time.monotonic() - started_s
+            storing.append((segment, attempt, workers.submit(partial(self._store, segment, writer, elapsed_s))))
             stack.pop_all()
+        self._report.frames_done = done + segment.last - segment.first
+
+    def _store(self, segment: Segment, writer: SegmentWriter, elapsed_s: float) -> Commit:
+        """Send the rest, read all of it back, commit it."""
+        writer.__exit__(None, None, None)
+        commit = self._verify(segment, writer.name, writer.stored, elapsed_s)
+        self._workspace.put_commit(segment.number, commit.model_dump_json().encode())
         log.info("segment %d: %d frames in %.1f s", segment.number, commit.frames, commit.elapsed_s)
-        self._report.frames_done = done + commit.frames
-        self._report.say("processing", segment=segment.number, fps=commit.frames / max(commit.elapsed_s, 1e-3))
+        with self._guard:
+            self._on_commit(commit)
         return commit
+
+    def _take(self, segment: Segment, future: Future[Commit]) -> None:
+        """Wait until a segment is committed, and say so."""
+        try:
+            commit = self.commits[segment.number] = future.result()
+        except BaseException:
+            self._report.frames_done -= segment.last - segment.first
+            raise
+        self._report.say("processing", segment=segment.number, fps=commit.frames / max(commit.elapsed_s, 1e-3))
 
     def _tick(self, now: Progress, done: int, number: int) -> None:
         self._report.tick("processing", done + now.frames_out, segment=number, fps=now.fps)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from runner.errors import WorkerError
 from runner.folder import RunFolder
-from runner.media import VideoReader
 from runner.worker.boot import MAX_BYTES, fetch
+from runner.worker.film import FilmReader
 from runner.worker.workspace import (
     MAX_INDEX_BYTES,
     MAX_RECORD_BYTES,
@@ -79,7 +79,7 @@ class KeyWorkspace:
         if isinstance(self._input, LocalUri):
             yield self._input.path
             return
-        with VideoReader(found.store, found.info.key, info=found.info) as file:
+        with FilmReader(found.store, found.info.key, info=found.info) as file:
             yield cast("BinaryIO", file)
 
     def read_done(self) -> bytes | None:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from runner.errors import WorkerError
-from runner.media import VideoReader
 from runner.worker.boot import MAX_BYTES, fetch
+from runner.worker.film import FilmReader
 from runner.worker.workspace import (
     MAX_INDEX_BYTES,
     MAX_RECORD_BYTES,
@@ -67,7 +67,7 @@ class UrlWorkspace:
         except MissingError as error:
             raise replaced(expected) from error
         check_source(expected, info)
-        with VideoReader(self._store, self._access.input_url, info=info) as file:
+        with FilmReader(self._store, self._access.input_url, info=info) as file:
             yield cast("BinaryIO", file)
 
     def read_done(self) -> bytes | None:
