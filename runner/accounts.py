@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from runner.spending import Rent, affordable_until, spent_usd
+from runner.spending import HOUR_S, Rent, affordable_until, spent_usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from decimal import Decimal
 
     from runner.bucket import RunBucket
     from runner.clock import Clock
@@ -32,6 +32,25 @@ class Accounts:
     def spent_usd(self) -> Decimal:
         """What the run has cost so far, at most."""
         return spent_usd(self._rents.values(), self._clock.now())
+
+    def refresh(self) -> None:
+        """Take in what other machines have rented for this run since."""
+        for one in read_rents(self._bucket):
+            known = self._rents.get(one.label)
+            if known is None or (known.ended_s is None and one.ended_s is not None):
+                self._rents[one.label] = one
+
+    def is_used_up(self) -> bool:
+        """Whether what all instances have cost leaves no more than it takes to end those that still run."""
+        if self._budget_usd is None:
+            return False
+        per_h = sum((one.price_usd_per_h for one in self._rents.values() if one.ended_s is None), Decimal(0))
+        return self.spent_usd() + per_h * Decimal(self._reserve_s) / HOUR_S >= self._budget_usd
+
+    def reprice(self, label: str, price_usd_per_h: Decimal) -> None:
+        """It costs more than was offered: counted as if it always had."""
+        if (rent := self._rents.get(label)) is not None and price_usd_per_h > rent.price_usd_per_h:
+            self._save(rent.model_copy(update={"price_usd_per_h": price_usd_per_h}))
 
     def end_of(self, offer: Offer, traffic_usd: Decimal, deadline_s: float) -> float:
         """When an instance of `offer` would have to end: by the budget or at `deadline_s`."""

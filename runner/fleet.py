@@ -13,13 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from runner.accounts import Accounts
-from runner.errors import OfferGoneError, PlanError, ProviderError, RunnerError, WorkerError
-from runner.journal import BlackList, run_of
+from runner.errors import OfferGoneError, PlanError, ProviderError, WorkerError
+from runner.journal import BlackList
 from runner.lease import Lease, held, lease
-from runner.provider import State
+from runner.machines import Machines
 from runner.spending import Rent
 from runner.standing import Choice, Outcome, Standing
-from runner.ticket import End
 from runner.watch import Kind, Sight, Verdict, Watch, step
 from storage.errors import StorageError
 
@@ -41,8 +40,6 @@ SHUN_S: Final = 3600.0
 MAX_LOSSES: Final = 8
 """Instances in a row that end without one more segment: then the work is at fault, not the machines."""
 SEARCHES: Final = 3
-PREFERRED: Final = (State.RUNNING, State.LOADING)
-"""Which of several instances that live already goes on."""
 AT_WORK: Final = frozenset({"processing", "joining"})
 """What a worker says once it has found its machine good enough."""
 
@@ -77,6 +74,7 @@ class Conductor:
         self._losses = 0
         self._detaches = False
         self._segments_done = 0
+        self._machines = Machines(job, self.market, self.accounts, tell=self._tell)
         self._news: News | None = None
         self.done: Done | None = None
 
@@ -96,25 +94,24 @@ class Conductor:
         provider raises; `OrphanedInstanceError` above all.
         """
         self._detaches = detaches
-        # Two at once would do the same segments twice.
-        order = sorted(
-            self._all_alive(adopted), key=lambda one: PREFERRED.index(one.state) if one.state in PREFERRED else 9
-        )
-        for instance in order[1:]:
-            self._disarm(instance.label)
-            self._end_now(instance)
-        for instance in order[:1]:
-            outcome = self._follow_adopted(instance)
-            if outcome is not None:
-                return outcome
+        alive = self._machines.alive(adopted)
         while True:
+            if alive and (outcome := self._follow_best(alive)) is not None:
+                return outcome
             if (news := self._look()).done is not None:
                 self.done = news.done
                 return Outcome.DONE
             if self._is_cancelled():
                 return Outcome.CANCELLED
+            run = self.job.plan.run
+            if self._losses >= MAX_LOSSES:
+                raise WorkerError(
+                    f"{self._losses} machines in a row did no segment of {run}; "
+                    f"`runner logs {run}` shows what they said"
+                )
+            if alive := self._machines.alive():
+                continue
             if not rents:
-                run = self.job.plan.run
                 raise WorkerError(f"no machine works for {run} any more; `runner resume {run}` rents another")
             try:
                 outcome = self._rent_and_follow()
@@ -124,17 +121,24 @@ class Conductor:
                 outcome = None
             if outcome is not None:
                 return outcome
-            if self._losses >= MAX_LOSSES:
-                raise WorkerError(
-                    f"{self._losses} machines in a row did no segment of {self.job.plan.run}; "
-                    f"`runner logs {self.job.plan.run}` shows what they said"
-                )
+
+    def _follow_best(self, alive: Sequence[Instance]) -> Outcome | None:
+        """Follow the first, and end the others: two at once would do the same segments twice."""
+        for instance in alive[1:]:
+            self._machines.disarm(instance.label)
+            self._machines.end(instance)
+        return self._follow_adopted(alive[0])
 
     def _rent_and_follow(self) -> Outcome | None:
         """One instance from its creation to its end; None when the rest of the work needs another."""
         found = self._affordable()
 
+        asked: list[str] = []
+
         def request(offer: Offer, label: str) -> InstanceRequest:
+            for before in asked[-1:]:  # not had, or not known to be had: should it come late, it finds nothing to do
+                self._machines.disarm(before)
+            asked.append(label)
             self.accounts.begin(
                 Rent(
                     label=label,
@@ -153,9 +157,9 @@ class Conductor:
         with lease(self.market, offers, request, run=self.job.plan.run, deadline_s=deadline_s) as leased:
             outcome = self._follow(leased)
             if outcome is None:  # before its end: one that comes back at once must find nothing to do
-                self._disarm(leased.instance.label)
+                self._machines.disarm(leased.instance.label)
         if not leased.kept:
-            self._sweep(None)
+            self._machines.sweep(None)
         return outcome
 
     def _follow_adopted(self, instance: Instance) -> Outcome | None:
@@ -175,50 +179,8 @@ class Conductor:
         with held(self.market, Lease(instance=instance, offer=None, created_s=now_s)) as leased:
             outcome = self._follow(leased)
             if outcome is None:
-                self._disarm(instance.label)
+                self._machines.disarm(instance.label)
         return outcome
-
-    def _all_alive(self, listed: Sequence[Instance]) -> list[Instance]:
-        """`listed`, and what the run's own notes know of: a list can be empty and wrong."""
-        found = {one.id: one for one in listed}
-        for label in self.accounts.open_labels():
-            rent = self.accounts.get(label)
-            if rent is None or rent.instance is None or rent.instance in found:
-                continue
-            shown = self.market.provider.show(rent.instance)
-            if shown is not None and not shown.is_terminated:
-                found[shown.id] = shown
-        return list(found.values())
-
-    def _sweep(self, keep: str | None) -> None:
-        """End instances of the run that should not be: left by an unknown outcome, or back after their end.
-
-        What is proven not to be there is counted no further.
-        """
-        try:
-            listed = self._all_alive(self.market.provider.instances())
-        except ProviderError as error:
-            log.info("%s cannot list now: %s", self.market.provider.name, error)
-            return
-        ours = [one for one in listed if run_of(one.label) == self.job.plan.run and not one.is_terminated]
-        for instance in ours:
-            if instance.id != keep:
-                self._tell(f"{instance} should not be there, and is ended")
-                self._end_now(instance)
-                self.accounts.close(instance.label)
-        for label in set(self.accounts.open_labels()) - {one.label for one in ours}:
-            self.accounts.close(label)
-
-    def _end_now(self, instance: Instance) -> None:
-        with held(self.market, Lease(instance=instance, offer=None, created_s=0)):
-            pass
-
-    def _disarm(self, label: str) -> None:
-        """Take back what an instance had, so that it can do nothing should it come back."""
-        try:
-            self.job.access.revoke(label)
-        except (StorageError, RunnerError) as error:
-            log.warning("what %s was given could not be taken back, and expires by itself: %s", label, error)
 
     def _follow(self, leased: Lease) -> Outcome | None:
         """Watch one instance until it is of no more use; the outcome of the run, None when it needs another."""
@@ -226,8 +188,13 @@ class Conductor:
         rent = self.accounts.get(leased.instance.label)
         assert rent is not None
         is_bid = bool(leased.offer and leased.offer.is_bid)
-        self._follower.begin(worker_of(rent.label))
-        watch = Watch(created_s=rent.asked_s, deadline_s=min(rent.deadline_s, job.ticket.deadline_s), is_bid=is_bid)
+        self._follower.begin(rent.label)  # what the worker calls itself
+        watch = Watch(
+            created_s=rent.asked_s,
+            deadline_s=min(rent.deadline_s, job.ticket.deadline_s),
+            is_bid=is_bid,
+            max_usd_per_h=job.ticket.max_price_usd_per_h,
+        )
         instance: Instance | None = leased.instance
         asked_s = swept_s = clock.now()
         answered = True
@@ -244,9 +211,13 @@ class Conductor:
             if clock.now() >= asked_s + (job.ask_s if watch.heard_s is not None else min(job.ask_s, job.boot_ask_s)):
                 asked_s = clock.now()
                 answered, instance = self._ask_provider(leased.instance.id, instance)
+                if instance is not None:
+                    self._reprice(rent.label, instance)
             if clock.now() >= swept_s + job.sweep_s:
                 swept_s = clock.now()
-                self._sweep(leased.instance.id)
+                self._machines.sweep(leased.instance.id)
+            if self.accounts.is_used_up():
+                watch = replace(watch, deadline_s=min(watch.deadline_s, clock.now()))
             news = self._look()
             sight = Sight(
                 now_s=clock.now(),
@@ -266,6 +237,12 @@ class Conductor:
                 leased.kept = True
                 return Outcome.DETACHED
             self.market.stop.wait(clock, job.poll_s)
+
+    def _reprice(self, label: str, instance: Instance) -> None:
+        try:
+            self.accounts.reprice(label, instance.price_usd_per_h)
+        except StorageError as error:
+            log.info("the price of %s is not in the bucket: %s", label, error)
 
     def _cancelled(self, rent: Rent) -> Outcome:
         self.accounts.explain(rent.label, "cancelled")
@@ -393,16 +370,3 @@ class Conductor:
                 message=message,
             )
         )
-
-
-def worker_of(label: str) -> str:
-    """What the worker of the instance with this label calls itself in the run's folder."""
-    return label
-
-
-def end_run(job: Job, state: str, *, now_s: float, spent: Decimal, message: str = "") -> End:
-    """Take back what machines were given and note that nothing more may be rented for the run."""
-    end = End.model_validate({"state": state, "time_s": now_s, "message": message, "spent_usd": str(spent)})
-    job.bucket.write(job.bucket.folder.end, end)
-    job.access.revoke()
-    return end

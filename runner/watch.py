@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,10 @@ BAD_HOST: Final = re.compile(
     re.IGNORECASE,
 )
 """Status messages that say that this machine will never start the worker; another one may."""
+
+
+ROUNDING_USD: Final = Decimal("0.0001")
+"""Prices are told with four to six decimals."""
 
 
 class Kind(Enum):
@@ -79,6 +84,8 @@ class Watch:
     deadline_s: float
     """When it has to be gone: by then its owner's money or time is used up."""
     is_bid: bool = False
+    max_usd_per_h: Decimal | None = None
+    """More than that nobody wants to pay, whatever was offered."""
     heard_s: float | None = None
     """When something new of its worker was last in the bucket."""
     message: str = ""
@@ -146,7 +153,11 @@ def _of_provider(watch: Watch, sight: Sight, patience: Patience) -> Verdict | No
         return None
     found = sight.instance
     if found is None or found.is_terminated:
-        return Verdict(kind=Kind.REPLACE, reason="the instance is gone")
+        # One that never said a word could not even begin: it is not tried again at once.
+        return Verdict(kind=Kind.REPLACE, reason="the instance is gone", blame=watch.heard_s is None)
+    if watch.max_usd_per_h is not None and found.price_usd_per_h > watch.max_usd_per_h + ROUNDING_USD:
+        reason = f"it costs ${found.price_usd_per_h:.4f}/h, more than was offered and than the limit"
+        return Verdict(kind=Kind.REPLACE, reason=reason, blame=True)
     if found.state is State.STOPPED:
         if watch.is_bid:
             return Verdict(kind=Kind.REPLACE, reason="somebody else has bid more")
