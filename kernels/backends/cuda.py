@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +13,7 @@ import numpy as np
 from kernels import cubins
 from kernels.backends.device import DeviceExecutor
 from kernels.device_plan import RING
-from kernels.errors import UnavailableError
+from kernels.errors import KernelsError, UnavailableError
 from kernels.launch import Queue
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from kernels.frame import Frame
     from kernels.launch import Kernel
     from kernels.plan import Plan
     from kernels.surface import Layout
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_SHARED_BYTES: Final = 48 << 10
 """Dynamic shared memory that a kernel may use without asking for more."""
 _DLPACK_CUDA: Final = 2  # kDLCUDA of dlpack.h
+_FAILED: Final = "the GPU failed"
 
 
 class CudaExecutor(DeviceExecutor):
@@ -42,6 +45,14 @@ class CudaExecutor(DeviceExecutor):
         ring: int = RING,
     ) -> None:
         super().__init__(plan, engine(), source=source, target=target, batch=batch, ring=ring)
+
+    def close(self) -> None:
+        with _translated(_FAILED):
+            super().close()
+
+    def _submit(self, frames: tuple[Frame, ...]) -> Any:
+        with _translated(_FAILED):  # whichever call comes first after a fault on the device is told of it
+            return super()._submit(frames)
 
 
 @cache
@@ -65,6 +76,8 @@ class CupyEngine:
         self._streams = {
             queue: cupy.cuda.Stream(non_blocking=True) for queue in (Queue.UPLOAD, Queue.COMPUTE, Queue.DOWNLOAD)
         }
+        self._capturing = threading.local()
+        """`stream`: what this thread captures on, if it does."""
         self._loaded: dict[Kernel, Any] = {}
         properties = cupy.cuda.runtime.getDeviceProperties(self._device_id)
         self.name = str(properties["name"].decode(errors="replace"))
@@ -87,11 +100,15 @@ class CupyEngine:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         with _translated(f"{np.prod(shape) * dtype.itemsize >> 20} MiB of GPU memory cannot be had"):
-            return cupy.empty(shape, dtype)
+            memory = cupy.empty(shape, dtype)
+            # CuPy may have had it back from work that its stream, which ours do not wait for, has yet to do.
+            cupy.cuda.get_current_stream().synchronize()
+            return memory
 
     def upload(self, array: NDArray[Any]) -> Any:
-        uploaded = cupy.asarray(array)
-        cupy.cuda.get_current_stream().synchronize()  # our streams do not wait for that one
+        with _translated(f"{array.nbytes >> 20} MiB cannot be brought to the GPU"):
+            uploaded = cupy.asarray(array)
+            cupy.cuda.get_current_stream().synchronize()  # our streams do not wait for that one
         return uploaded
 
     def download(self, array: Any) -> NDArray[Any]:
@@ -108,7 +125,7 @@ class CupyEngine:
     ) -> None:
         if shared_bytes > DEFAULT_SHARED_BYTES and function.max_dynamic_shared_size_bytes < shared_bytes:
             function.max_dynamic_shared_size_bytes = shared_bytes
-        with self._streams[Queue.COMPUTE]:
+        with getattr(self._capturing, "stream", None) or self._streams[Queue.COMPUTE]:
             function(grid, block, tuple(arguments), shared_mem=shared_bytes)
 
     def pinned(self, size_bytes: int) -> NDArray[np.uint8]:
@@ -143,20 +160,23 @@ class CupyEngine:
         self._stream(queue).wait_event(event)
 
     def finish(self, event: Any) -> None:
-        with _translated("the GPU failed"):
+        with _translated(_FAILED):
             event.synchronize()
 
     def happened(self, event: Any) -> bool:
         return bool(event.done)
 
     def capture(self, launches: Callable[[], None]) -> Any:
-        stream = self._streams[Queue.COMPUTE]
-        with stream:
+        # On a stream of its own: other threads go on queueing work, which must not get into the graph.
+        stream = self._capturing.stream = cupy.cuda.Stream(non_blocking=True)
+        try:
             stream.begin_capture()
             try:
                 launches()
             finally:
                 graph = stream.end_capture()
+        finally:
+            self._capturing.stream = None
         return graph
 
     def replay(self, graph: Any) -> None:
@@ -178,12 +198,21 @@ class CupyEngine:
     def adopt(self, array: Any) -> Any:
         if isinstance(array, np.ndarray):
             return None
-        if isinstance(array, cupy.ndarray):
-            return array
-        if hasattr(array, "__cuda_array_interface__"):
-            return cupy.asarray(array)
-        device = getattr(array, "__dlpack_device__", None)
-        return cupy.from_dlpack(array) if device is not None and device()[0] == _DLPACK_CUDA else None
+        if not isinstance(array, cupy.ndarray):
+            device = getattr(array, "__dlpack_device__", None)
+            if hasattr(array, "__cuda_array_interface__"):
+                array = cupy.asarray(array)
+            elif device is not None and device()[0] == _DLPACK_CUDA:
+                array = cupy.from_dlpack(array)
+            else:
+                return None
+        lies_on = array.data.device_id
+        if lies_on != self._device_id:
+            raise UnavailableError(
+                f"an array lies on GPU {lies_on}, and this process works on GPU {self._device_id} alone: "
+                "copy it there, or let CUDA_VISIBLE_DEVICES name that other one only"
+            )
+        return array
 
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
@@ -206,6 +235,8 @@ def _translated(what: str) -> Generator[None]:
     """CuPy's errors as ours, in one line."""
     try:
         yield
+    except KernelsError:  # some are RuntimeErrors, too
+        raise
     except (
         cupy.cuda.compiler.CompileException,
         cupy.cuda.driver.CUDADriverError,
