@@ -161,10 +161,10 @@ class DeviceExecutor:
 
     def _submit_device(self, frame: Frame, planes: list[Any]) -> _Pending:
         engine = self._engine
+        self._check(frame)
         lie = tuple((engine.address(plane), plane.strides) for plane in planes)
         program = self._known.get(lie)
         if program is None:
-            self._check(frame)
             source = Layout.SEMIPLANAR if _interleaved(engine, planes) else Layout.PLANAR
             program = self._bound(source, to_host=self._target is None and self._source is not None)
             if len(self._known) >= MAX_GRAPHS:

@@ -330,6 +330,19 @@ def test_frames_of_another_format_are_refused_and_harm_nothing(make_frame: Frame
         assert all(np.array_equal(a, b[::-1]) for a, b in zip(out.planes, frame.planes, strict=True))
 
 
+def test_frames_of_another_format_are_refused_where_right_ones_have_lain(make_frame: FrameMaker) -> None:
+    frame = make_frame("gray", 34, 22)
+    plan = planned("vflip", frame)
+    assert plan is not None
+    engine = StrictFrameEngine()
+    tall = on_device(frame, Layout.PLANAR, engine)
+    short = replace(tall, planes=(tall.planes[0][:20],), format=replace(frame.format, height=20))
+    with DeviceExecutor(plan, engine) as device:
+        device.run(tall)
+        with pytest.raises(FormatError, match="planned for 34x22 gray, not 34x20 gray"):
+            device.run(short)
+
+
 def test_ring_shrinks_to_the_memory_there_is(make_frame: FrameMaker) -> None:
     plan = planned("hflip", make_frame("yuv420p", 640, 360))
     assert plan is not None
