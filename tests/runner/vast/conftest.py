@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from runner.vast.api import VastClient
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What spends real money runs only when it is asked for by name: -m live."""
-    live = [item for item in items if item.get_closest_marker("live")]
-    if live and "live" not in str(config.getoption("markexpr")):
-        config.hook.pytest_deselected(items=live)
-        items[:] = [item for item in items if item not in live]
-
-
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
