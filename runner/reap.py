@@ -62,8 +62,12 @@ class Runs(Protocol):
         """What is known of `run`."""
         ...
 
-    def deadline_s(self, run: str) -> float | None:
-        """When every instance of `run` must have ended, seconds since 1970."""
+    def deadline_s(self, run: str, label: str) -> float | None:
+        """When the instance of `run` with this label must have ended, seconds since 1970."""
+        ...
+
+    def image(self, run: str) -> str | None:
+        """What instances of `run` are started with, where its plan says so: a user may have named another image."""
         ...
 
 
@@ -113,7 +117,8 @@ def judge(
     now_s: float,
 ) -> Verdict:
     """What becomes of `instance`, from `rental` (what this machine's journal knows of its label) and its run."""
-    if not is_ours(instance, images):
+    # Early in its life the image can be unknown; that this machine has asked for the label is as good.
+    if not is_ours(instance, images) and (rental is None or instance.image):
         return Verdict.FOREIGN
     if rental is not None and not rental.open:
         return Verdict.ENDED
@@ -137,12 +142,13 @@ def look(provider: Provider, journal: Journal, runs: Runs, *, images: Collection
         run = run_of(instance.label)
         if instance.is_terminated:
             continue
+        told = None if run is None or is_ours(instance, known) else runs.image(run)
         verdict = judge(
             instance,
-            images=known,
+            images=known if told is None else {*known, told},
             rental=rentals.get(instance.label),
             state=RunState.UNSEEN if run is None else runs.state(run),
-            deadline_s=None if run is None else runs.deadline_s(run),
+            deadline_s=None if run is None else runs.deadline_s(run, instance.label),
             now_s=clock.now(),
         )
         yield Found(instance=instance, verdict=verdict, run=run)

@@ -13,7 +13,7 @@ from runner.errors import MissingInputError, RunnerError, UsageError
 from runner.follow import Follower
 from runner.reap import RunState
 from runner.records import Done, WorkPlan
-from runner.spending import spent_usd
+from runner.spending import Rent, spent_usd
 from runner.state import state_folder
 from runner.ticket import RUN_NAME, End, Ticket
 from storage.errors import StorageError
@@ -165,13 +165,25 @@ class KnownRuns:
             return RunState.UNKNOWN
         return RunState.FINISHED if done is not None and done.plan == plan.digest else RunState.GOING
 
-    def deadline_s(self, run: str) -> float | None:
+    def deadline_s(self, run: str, label: str) -> float | None:
+        """The run's, or that of the money for this very instance, whichever is first."""
         try:
             found = self._find(run)
-            ticket = None if found is None else found.read(found.folder.ticket, Ticket)
+            if found is None:
+                return None
+            ticket = found.read(found.folder.ticket, Ticket)
+            rent = found.read(found.folder.rent(label), Rent)
         except (StorageError, RunnerError):
             return None
-        return None if ticket is None else ticket.deadline_s
+        return min((one.deadline_s for one in (ticket, rent) if one is not None), default=None)
+
+    def image(self, run: str) -> str | None:
+        try:
+            found = self._find(run)
+            plan = None if found is None else found.read(found.folder.plan, WorkPlan)
+        except (StorageError, RunnerError):
+            return None
+        return None if plan is None else plan.spec.image
 
     def _find(self, run: str) -> RunBucket | None:
         """The run's folder; None where every bucket that is known was asked and has none."""

@@ -133,8 +133,12 @@ class Over:
         del run
         return RunState.FINISHED
 
-    def deadline_s(self, run: str) -> float | None:
+    def image(self, run: str) -> str | None:
         del run
+        return None
+
+    def deadline_s(self, run: str, label: str) -> float | None:
+        del run, label
         return None
 
 

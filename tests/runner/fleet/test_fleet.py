@@ -105,8 +105,12 @@ class Known:
         del run
         return self._state
 
-    def deadline_s(self, run: str) -> float | None:
+    def image(self, run: str) -> str | None:
         del run
+        return None
+
+    def deadline_s(self, run: str, label: str) -> float | None:
+        del run, label
         return self._deadline_s
 
 
