@@ -265,12 +265,20 @@ class NvDecoder(SoftwareDecoder):
             if surface.format.name != name:
                 raise DiffersError(f"it gives {surface.format.name} surfaces, not {name}")
             try:
-                planes = self._memory.planes(surface, self._format)
-                frame = self._number(planes, pts, duration=duration)
+                frame = self._number(self._planes(surface), pts, duration=duration)
             except ValueError as error:
                 raise DiffersError(f"its pictures have another size ({error})") from error
             self._last_pts = pts
             yield frame
+
+    def _planes(self, surface: Any) -> tuple[Plane, ...]:
+        assert self._format is not None
+        try:
+            return self._memory.planes(surface, self._format)
+        except ValueError:
+            raise
+        except Exception as error:  # no memory, no device any more: CuPy's classes have no common root
+            raise DiffersError(f"its pictures cannot be copied ({first_line(error)})") from error
 
     def _take_over(self, problem: str, *, is_last: bool) -> Iterator[Frame]:
         """Let software decode again what has not been shown, and all that follows."""

@@ -225,10 +225,13 @@ class NvEncoder:
         self._times[self._count] = (frame.pts, frame.duration)
         self._order.submit(frame.pts, frame.duration or self._usual_duration())
         self._count += 1
-        surface = self._memory.surface(frame)
-        packets = self._packets(lambda: self._encoder.Encode(surface))
+        return self._packets(lambda: self._taken(frame))
+
+    def _taken(self, frame: Frame) -> Any:
+        """What comes out as `frame` goes in; nobody reads that any more then."""
+        outputs = self._encoder.Encode(self._memory.surface(frame))
         self._memory.finish()
-        return packets
+        return outputs
 
     def flush(self) -> Iterator[Packet]:
         yield from self._packets(self._encoder.EndEncode)
@@ -242,7 +245,7 @@ class NvEncoder:
     def _packets(self, work: Any) -> Iterator[Packet]:
         try:
             outputs = work()
-        except Exception as error:  # as in _open
+        except Exception as error:  # as in _open, and CuPy's
             raise UnavailableError(f"NVENC fails: {first_line(error)}; use --backend cpu") from error
         return map(self._packet, outputs)
 

@@ -1,7 +1,7 @@
 """Decodes a file with NVDEC and in software, and says in one line of JSON how the results compare.
 
-Arguments: the file, 'host', 'device' (the stand-in's) or 'gpu', and options for the decoders as JSON (start, end:
-seconds; insist).
+Arguments: the file, 'host', 'device' (the stand-in's), 'full' (one without memory) or 'gpu', and options for the
+decoders as JSON (start, end: seconds; insist).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kernels.io.nvdec import DeviceMemory, DownloadMemory, HostMemory, NvDecoder
 from kernels.io.software import SoftwareDecoder
 from kernels.io.source import Source
 from kernels.io.span import Span
-from tests.kernels.nv.host_cupy import HostCupy
+from tests.kernels.nv.host_cupy import FullCupy, HostCupy
 
 
 def main(path: str, where: str, given: str) -> dict[str, Any]:
@@ -51,7 +51,8 @@ def main(path: str, where: str, given: str) -> dict[str, Any]:
 def _memory(where: str) -> Any:
     if where == "gpu":
         return DownloadMemory(DeviceMemory.on_gpu())
-    return DeviceMemory(HostCupy, HostCupy.Stream()) if where == "device" else HostMemory()
+    devices = {"device": HostCupy, "full": FullCupy}
+    return DeviceMemory(devices[where], HostCupy.Stream()) if where in devices else HostMemory()
 
 
 def _difference(ours: Frame, theirs: Frame) -> str:

@@ -1,7 +1,7 @@
 """Encodes the video of a file with NVENC into another file, and says in one line of JSON how it went.
 
-Arguments: input, output, 'host', 'device' (the stand-in's) or 'gpu', and encoder settings as JSON (codec, crf, preset,
-pixel_format).
+Arguments: input, output, 'host', 'device' (the stand-in's), 'full' (one without memory) or 'gpu', and encoder
+settings as JSON (codec, crf, preset, pixel_format).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kernels.io.nvcaps import encoder_caps
 from kernels.io.nvenc import DeviceMemory, HostMemory, NvEncoder
 from kernels.io.software import SoftwareDecoder
 from kernels.io.source import Source
-from tests.kernels.nv.host_cupy import HostCupy
+from tests.kernels.nv.host_cupy import FullCupy, HostCupy
 
 
 def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
@@ -57,7 +57,8 @@ def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
 def _memory(where: str) -> Any:
     if where == "gpu":
         return DeviceMemory.on_gpu()
-    return DeviceMemory(HostCupy, HostCupy.Stream()) if where == "device" else HostMemory()
+    devices = {"device": HostCupy, "full": FullCupy}
+    return DeviceMemory(devices[where], HostCupy.Stream()) if where in devices else HostMemory()
 
 
 def _placed(frame: Frame, where: str) -> Frame:

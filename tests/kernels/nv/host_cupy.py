@@ -70,3 +70,20 @@ class HostCupy:
 
     shared = 0
     """Surfaces made of planes where they lay."""
+
+
+class FullCupy(HostCupy):
+    """A device whose memory others take after some frames, and which has none for an encoder's."""
+
+    room = 5
+
+    @staticmethod
+    def from_dlpack(surface: Any) -> Any:
+        if not FullCupy.room:
+            raise MemoryError("Out of memory allocating 4,608 bytes")
+        FullCupy.room -= 1
+        return HostCupy.from_dlpack(surface)
+
+    @staticmethod
+    def empty(shape: tuple[int, ...], dtype: Any) -> Any:
+        raise MemoryError(f"Out of memory allocating {np.prod(shape) * np.dtype(dtype).itemsize} bytes")

@@ -128,6 +128,14 @@ def test_software_takes_over_within_a_span(machine: Machine) -> None:
     assert decoded.warnings[-1] == "software decoded instead of NVDEC: it shows no picture for a packet"
 
 
+def test_software_takes_over_where_the_device_has_no_memory(machine: Machine) -> None:
+    decoded = decode(machine, CLIPS["b_frames"], "full")
+    assert decoded.frames == 30
+    assert decoded.differences == []
+    problem = "its pictures cannot be copied (Out of memory allocating 4,608 bytes)"
+    assert decoded.warnings == [f"software decoded instead of NVDEC: {problem}"]
+
+
 def test_a_lost_picture_that_nobody_wants_is_no_loss(machine: Machine) -> None:
     decoded = decode(machine.with_(NV_DROP="1"), CLIPS["b_frames"], start=0.6)
     assert decoded.differences == []

@@ -183,6 +183,13 @@ def _rationals(data: bytes) -> list[float]:
     return [int(a) / int(b) for a, b in zip(numbers[0::2], numbers[1::2], strict=True)]
 
 
+def test_a_device_without_memory_is_an_error_of_ours(machine: Machine) -> None:
+    path = machine.work / "in"
+    path.write_bytes(make(Clip()))
+    said = run(machine, path, machine.work / "out.mp4", "full", {})
+    assert said["error"] == "UnavailableError: NVENC fails: Out of memory allocating 4608 bytes; use --backend cpu"
+
+
 def test_options_reach_the_driver(machine: Machine) -> None:
     clip = make(Clip(rate=Fraction(30000, 1001), time_base=Fraction(1001, 30000)))
     encode(machine, clip, codec="h264", crf=23, preset="slow")
