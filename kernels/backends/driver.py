@@ -14,6 +14,8 @@ VIDEO_LIBRARIES: Final = (
 )
 """Decoder and encoder; a container gets them from the host when its `video` capability is asked for."""
 
+_NO_DEVICE: Final = 100  # CUDA_ERROR_NO_DEVICE: also where CUDA_VISIBLE_DEVICES is empty
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
@@ -46,16 +48,17 @@ def find_driver() -> Driver:
     library.cuDriverGetVersion(ctypes.byref(spoken))
     cuda = (spoken.value // 1000, spoken.value % 1000 // 10)
     status = library.cuInit(0)
-    if status:
+    if status not in (0, _NO_DEVICE):
         return Driver(
             cuda=cuda,
             problem=f"the driver is there but cuInit fails with {status}",
             advice="check that `nvidia-smi` lists a GPU, and in a container that it was started with --gpus all",
         )
-    library.cuDeviceGetCount(ctypes.byref(count))
+    if not status:
+        library.cuDeviceGetCount(ctypes.byref(count))
     devices = tuple(_device_name(library, i) for i in range(count.value))
     if not devices:
-        advice = "check `nvidia-smi` and CUDA_VISIBLE_DEVICES"
+        advice = "check `nvidia-smi` and CUDA_VISIBLE_DEVICES, and that a container was started with --gpus all"
         return Driver(cuda=cuda, problem="the NVIDIA driver sees no GPU", advice=advice)
     return Driver(cuda=cuda, devices=devices)
 

@@ -88,6 +88,7 @@ def test_this_process_says_what_it_lacks() -> None:
         ({"NV_UNSUPPORTED": "4:1:8"}, "refused", "supported"),
         ({"NV_API": 0xC0}, "the NVIDIA driver is too old", "the NVIDIA driver is too old"),
         ({"NV_DEVICES": 0}, "the NVIDIA driver sees no GPU", "the NVIDIA driver sees no GPU"),
+        ({"NV_CUINIT": 100}, "the NVIDIA driver sees no GPU", "the NVIDIA driver sees no GPU"),
         ({"NV_CUINIT": 999}, "cuInit fails with 999", "cuInit fails with 999"),
     ],
 )
