@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import socket
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import storage
-from runner.errors import UsageError
+from runner.errors import CreditError, ProviderError, UsageError
 from runner.inspection import inspect_source, moved
 from runner.planning import Conditions, JobPlan, Limits, plan_job, replan
 from runner.records import SourceId
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from runner.spec import JobSpec
     from storage.pieces import OnProgress
     from storage.uri import Uri
+
+log = logging.getLogger(__name__)
 
 DEFAULT_DEADLINE_S: Final = 86_400.0
 INPUTS: Final = "inputs"
@@ -90,6 +93,8 @@ def submit(
     made: Draft, provider: Provider, bucket: Bucket, *, batch: str | None = None, on_progress: OnProgress | None = None
 ) -> Submitted:
     """Bring the input to where machines can read it, plan for that, and write plan, index and ticket."""
+    if batch is None:  # of many files, the whole is looked at before anything is rented
+        check_credit(provider, made.plan)
     spec, run = made.spec, made.plan.work.run
     given, target = parse(spec.input), parse(spec.output)
     facts, uploaded = made.facts, None
@@ -126,7 +131,10 @@ def choose(
     provider: Provider, work: WorkPlan, ticket: Ticket, facts: SourceFacts, *, now_s: float, spent: Decimal,
     shunned: frozenset[str], done: frozenset[int],
 ) -> Sequence[Candidate]:  # fmt: skip
-    """What can do the rest of a run, best first. Raises `PlanError` where nothing can within its limits."""
+    """What can do the rest of a run, best first.
+
+    Raises `PlanError` where nothing can within its limits, `CreditError` where the account cannot pay for it.
+    """
     from runner.job import Candidate
 
     limits = Limits(
@@ -135,10 +143,32 @@ def choose(
     offers = provider.offers(work.spec.requirements, max_price_usd_per_h=ticket.max_price_usd_per_h)
     now = replace(conditions(provider, now_s=now_s, started_s=ticket.created_s, spent=spent), limits=limits)
     plan = replan(work, facts, [one for one in offers if one.machine not in shunned], now=now, done=done)
+    credit_usd = check_credit(provider, plan)
     return [
         Candidate(offer=one.offer, traffic_usd=one.estimate.traffic_high, deadline_s=one.deadline_s)
         for one in plan.choices
+        if credit_usd is None or one.estimate.cost.likely <= credit_usd
     ]
+
+
+def check_credit(provider: Provider, plan: JobPlan) -> Decimal | None:
+    """What the account has left; None where nothing costs anything, or the key may not know it.
+
+    Raises `CreditError` where that is less than the job is likely to cost on the cheapest machine: the provider
+    would stop the machine in the middle, and bill what was done.
+    """
+    try:
+        credit_usd = provider.credit_usd()
+    except ProviderError as error:
+        log.info("what the account has left is not known: %s", error)
+        return None
+    need_usd = min(one.estimate.cost.likely for one in plan.choices)
+    if credit_usd is not None and credit_usd < need_usd:
+        raise CreditError(
+            f"the {provider.name} account has ${credit_usd:.2f} left, and the job is likely to cost ${need_usd:.2f} at "
+            "least; add credit and give the command again"
+        )
+    return credit_usd
 
 
 def upload(given: LocalUri, bucket: Bucket, *, on_progress: OnProgress | None = None) -> ObjectUri:

@@ -165,3 +165,14 @@ def test_an_orphan_is_loud(desk: Desk, vast: FakeVast, clip: Path, tmp_path: Pat
     vast.faults.clear()
     assert desk.run("reap").returncode == 0
     assert vast.billing() == []
+
+
+def test_an_account_without_the_money_rents_nothing(
+    desk: Desk, vast: FakeVast, remote: B2Store, clip: Path, tmp_path: Path
+) -> None:
+    vast.initial_credit_usd = 0.0001
+    done = desk.run("submit", clip, tmp_path / "out.mkv", *RENTED, *CHAIN)
+    assert done.returncode == 5, done.stderr
+    assert "account has $0.00 left" in done.stderr
+    assert vast.calls("create") == []
+    assert list(remote.list("")) == []  # not even the input was sent
