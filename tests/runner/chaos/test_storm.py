@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.runner.chaos.storm import Nursery
 
-COUNT: Final = int(os.environ.get("FRAMEHAUL_CHAOS") or 14)
+COUNT: Final = int(os.environ.get("FRAMEHAUL_CHAOS") or 20)
 """Runs of an ordinary test; `just chaos` has 500."""
 
 
