@@ -46,7 +46,11 @@ class Runs:
             return RunState.UNSEEN
         return RunState.FINISHED if self.finished else RunState.GOING
 
-    def deadline_s(self, run: str) -> float | None:
+    def deadline_s(self, run: str, label: str) -> float | None:
+        del run, label
+        return None
+
+    def image(self, run: str) -> str | None:
         del run
         return None
 
