@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
 
 from runner.records import Commit, Done, Progress
 
 if TYPE_CHECKING:
     from runner.bucket import RunBucket
     from runner.records import WorkPlan
+
+MAX_NAMES: Final = 100_000
+"""Looked at in one listing. An honest worker writes an event every 3 s; no flood of others may keep a machine alive
+because its owner is busy reading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +86,7 @@ class Follower:
 
     def _read_events(self) -> None:
         wanted = f"events/{self._worker}/" if self._worker else "events/"
-        new = [name for name in self._bucket.names(wanted) if name not in self._read]
+        new = [name for name in islice(self._bucket.names(wanted), MAX_NAMES) if name not in self._read]
         self._read.update(new)
         for name in new[-1:]:  # each says all that matters; the ones before are history
             event = self._bucket.read_told(self._bucket.folder.object(name), Progress)
@@ -89,7 +94,7 @@ class Follower:
                 self._progress = event
 
     def _read_commits(self) -> None:
-        for name in self._bucket.names("commit/"):
+        for name in islice(self._bucket.names("commit/"), MAX_NAMES):
             number = self._names.get(name)
             if number is None or number in self._committed:
                 continue

@@ -65,8 +65,8 @@ class Commit(Record):
     plan: str
     """`WorkPlan.digest`; a record with another one is ignored."""
     number: int = Field(ge=0)
-    key: str
-    """Name of the object in the run's folder: `seg/<number>/<attempt>.nut`."""
+    key: str = Field(pattern=r"^seg/\d{6}/[A-Za-z0-9._-]+$")
+    """Name of the object in the run's folder: `seg/<number>/<attempt>.nut`, and nowhere else."""
     version: str | None = None
     size_bytes: int = Field(gt=0)
     sha256: str

@@ -17,7 +17,7 @@ DEFAULT_SEGMENT_S: Final = 30
 class Record(BaseModel):
     """Root of everything that is written as JSON and read back: unknown fields are refused, nothing changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class EncodeSpec(Record):

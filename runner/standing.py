@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from runner.provider import Instance
+
+
+LEAST_FPS: Final = 1e-6
 
 
 class Choice(Enum):
@@ -47,4 +50,5 @@ class Standing:
 
     @property
     def eta_s(self) -> float | None:
-        return (self.frames - self.frames_done) / self.fps if self.fps > 0 else None
+        """None too for a speed that no worker has: what it says is not to be believed."""
+        return (self.frames - self.frames_done) / self.fps if self.fps > LEAST_FPS else None

@@ -25,6 +25,7 @@ from runner.cli.interrupt import end_on_signals, ignore_signals
 from runner.cli.ls import ls
 from runner.cli.offers import offers
 from runner.cli.ops import ops
+from runner.cli.output import one_line
 from runner.cli.plan import plan
 from runner.cli.presign import presign
 from runner.cli.probe import probe
@@ -208,10 +209,11 @@ def _report(error: Exception, *, debug: bool) -> int:
         path = Path(error.filename or "standard output or the kernel cache")
         error, code = WriteError.from_os(path, error), ExitCode.OUTPUT
     if code is not None:
-        print(f"runner: {error}", file=sys.stderr)
+        # Machines and hosts have their say in messages, and lines of a chain are lines.
+        print("\n".join(map(one_line, f"runner: {error}".split("\n"))), file=sys.stderr)
         return code
     told = str(error).splitlines()
-    what = f"{type(error).__name__}: {told[0]}" if told else type(error).__name__
+    what = f"{type(error).__name__}: {one_line(told[0])}" if told else type(error).__name__
     advice = "" if debug else "; run it again with --debug to see where, and please report it"
     print(f"runner: unexpected {what}{advice}", file=sys.stderr)
     return ExitCode.UNEXPECTED

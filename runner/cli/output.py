@@ -30,7 +30,7 @@ def print_rows(rows: Iterable[Sequence[str]], *, indent: str = "") -> None:
 
 def warn(message: str) -> None:
     """One warning line on standard error."""
-    print(f"runner: warning: {' '.join(message.split())}", file=sys.stderr)
+    print(f"runner: warning: {one_line(' '.join(message.split()))}", file=sys.stderr)
 
 
 def size_text(size_bytes: float) -> str:

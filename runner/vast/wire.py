@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -35,7 +36,15 @@ USEFUL: Final = WrapValidator(_or_none)
 """Mark of a field that is good to know, and None where it makes no sense."""
 Usd = Annotated[Decimal, Field(allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Words = Annotated[str | None, USEFUL]
+
+
+def _shown(text: str | None) -> str | None:
+    """Without what a terminal would obey: hosts have their say here."""
+    return text if text is None else "".join(letter for letter in text if letter.isprintable())
+
+
+Words = Annotated[str | None, AfterValidator(_shown), USEFUL]
+"""For people."""
 Fact = Annotated[Number | None, USEFUL]
 Count = Annotated[int | None, USEFUL]
 Flag = Annotated[bool | None, USEFUL]

@@ -77,3 +77,13 @@ def test_no_error_of_ours_is_missing(root: type[BaseException]) -> None:
 
 def test_codes_are_the_documented_ones() -> None:
     assert {code.value for code in ExitCode} == {0, 1, 2, 3, 4, 5, 6, 7, 130}
+
+
+def test_nothing_that_a_machine_says_moves_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    from runner.cli.app import _report
+    from runner.errors import JobFailedError
+
+    assert _report(JobFailedError("\x1b]0;title\x07 no\r such\nframe \x9b2J", 3), debug=False) == 3
+    told = capsys.readouterr().err
+    assert told.count("\n") == 2
+    assert all(letter.isprintable() or letter == "\n" for letter in told)
