@@ -2,7 +2,8 @@
 //
 //     out(x, y) = in(x - left, y - top) where that lies in the source, else `border`
 //
-// with the source mirrored first (FLIP_X, FLIP_Y). One thread moves COUNT neighbouring samples.
+// with the source mirrored first (FLIP_X, FLIP_Y). One thread moves COUNT neighbouring samples; those of interleaved
+// planes, which no vector holds alone, it moves one by one, its neighbours in a row moving the neighbouring ones.
 //
 //     grid  ceil(width / (COUNT * block x)), ceil(height / block y), frames
 #include "plane.cuh"
@@ -17,30 +18,42 @@
 #define COUNT 8 // 4 to 16, so that COUNT samples take up 4 to 16 bytes
 #endif
 
-using In = Packed<SAMPLE_IN, COUNT, STEP_IN>;
+using In = Packed<SAMPLE_IN, COUNT, 1>;
 using Out = Packed<SAMPLE_OUT, COUNT, 1>;
 
 // source: source_width x source_height samples; target: width x height; pitches and frames in elements.
 extern "C" __global__ void copy(const SAMPLE_IN *__restrict__ source, int source_pitch, long long source_frame,
                                 SAMPLE_OUT *__restrict__ target, int target_pitch, long long target_frame, int width,
                                 int height, int source_width, int source_height, int left, int top, int border) {
-    const int x = (blockIdx.x * blockDim.x + threadIdx.x) * COUNT;
     const int y = blockIdx.y * blockDim.y + threadIdx.y;
+    const int row = FLIP_Y ? source_height - 1 - (y - top) : y - top;
+    const SAMPLE_IN *line = row_of(source + blockIdx.z * source_frame, source_pitch, row);
+    SAMPLE_OUT *out = row_of(target + blockIdx.z * target_frame, target_pitch, y);
+    if (STEP_IN == 2 || STEP_OUT == 2) {
+        const bool is_there = row >= 0 && row < source_height;
+#pragma unroll
+        for (int n = 0; n < COUNT; n++) {
+            const int x = (blockIdx.x * COUNT + n) * blockDim.x + threadIdx.x;
+            const int column = FLIP_X ? source_width - 1 - (x - left) : x - left;
+            if (x < width && y < height) {
+                out[x * STEP_OUT] = is_there && column >= 0 && column < source_width ? line[column * STEP_IN] : border;
+            }
+        }
+        return;
+    }
+    const int x = (blockIdx.x * blockDim.x + threadIdx.x) * COUNT;
     if (x >= width || y >= height) {
         return;
     }
-    const int row = FLIP_Y ? source_height - 1 - (y - top) : y - top;
     const int column = FLIP_X ? source_width - COUNT - (x - left) : x - left; // the first of COUNT, in memory
-    const SAMPLE_IN *line = row_of(source + blockIdx.z * source_frame, source_pitch, row);
     unsigned samples[COUNT];
     if (row < 0 || row >= source_height) {
 #pragma unroll
         for (int k = 0; k < COUNT; k++) {
             samples[k] = border;
         }
-    } else if (sizeof(In) <= 16 && column >= 0 && column + COUNT <= source_width &&
-               is_aligned<In>(line + column * STEP_IN)) {
-        const In packed = *(const In *)(line + column * STEP_IN);
+    } else if (column >= 0 && column + COUNT <= source_width && is_aligned<In>(line + column)) {
+        const In packed = *(const In *)(line + column);
 #pragma unroll
         for (int k = 0; k < COUNT; k++) {
             samples[k] = packed.get(FLIP_X ? COUNT - 1 - k : k);
@@ -49,11 +62,11 @@ extern "C" __global__ void copy(const SAMPLE_IN *__restrict__ source, int source
 #pragma unroll
         for (int k = 0; k < COUNT; k++) {
             const int at = FLIP_X ? column + COUNT - 1 - k : column + k;
-            samples[k] = at >= 0 && at < source_width ? line[at * STEP_IN] : border;
+            samples[k] = at >= 0 && at < source_width ? line[at] : border;
         }
     }
-    SAMPLE_OUT *out = row_of(target + blockIdx.z * target_frame, target_pitch, y) + x * STEP_OUT;
-    if (STEP_OUT == 1 && x + COUNT <= width && is_aligned<Out>(out)) {
+    out += x;
+    if (x + COUNT <= width && is_aligned<Out>(out)) {
         Out packed = {};
 #pragma unroll
         for (int k = 0; k < COUNT; k++) {
@@ -65,7 +78,7 @@ extern "C" __global__ void copy(const SAMPLE_IN *__restrict__ source, int source
 #pragma unroll
     for (int k = 0; k < COUNT; k++) {
         if (x + k < width) {
-            out[k * STEP_OUT] = (SAMPLE_OUT)samples[k];
+            out[k] = (SAMPLE_OUT)samples[k];
         }
     }
 }

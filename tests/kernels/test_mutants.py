@@ -27,6 +27,7 @@ PROBES: Final[dict[str, tuple[tuple[str, Case, tuple[int, int]], ...]]] = {
     "copy.cu": (
         ("pad=iw*2:ih*2:-1:-1:color=teal", _PLAIN, (61, 21)),
         ("hflip", _PAIRS, (64, 21)),
+        ("pad=iw*2:ih*2:-1:-1:color=teal", _PAIRS, (62, 22)),
         ("crop=iw-6:ih-4:2:2", _PLAIN, _SIZE),
         ("vflip", _PLAIN, (64, 16)),
     ),
