@@ -170,6 +170,7 @@ class RunAccess:
             index_url=self._readable(folder.index, lives_s),
             plan_digest=self._plan.digest,
             deadline_s=deadline_s,
+            given_s=self._clock(),
             access=access,
             more=more,
             **self._limits,

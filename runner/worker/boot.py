@@ -111,6 +111,8 @@ class Boot(Record):
     """`WorkPlan.digest`: another plan is not this machine's."""
     deadline_s: float
     """Seconds since 1970 after which this machine ends itself, whatever it does."""
+    given_s: float | None = None
+    """When this was written, by the same clock as the deadline, which need not be the machine's."""
     idle_s: float = 600
     """Longest silence of the worker."""
     stall_s: float = 1200
@@ -118,6 +120,12 @@ class Boot(Record):
     access: Annotated[KeyAccess | UrlAccess, Field(discriminator="kind")]
     more: tuple[str, ...] = Field((), repr=False, max_length=MAX_JOBS - 1)
     """URLs or paths of further documents: jobs that this machine does after this one, in this order."""
+
+    def ends_s(self, began_s: float) -> float:
+        """The deadline for a machine that began at `began_s` by its own clock: one that is behind lives no longer."""
+        if self.given_s is None:
+            return self.deadline_s
+        return min(self.deadline_s, began_s + self.deadline_s - self.given_s)
 
     def secrets(self) -> tuple[str, ...]:
         """Everything in it that no log may show."""

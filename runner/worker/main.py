@@ -19,6 +19,7 @@ from runner.source_index import unpack_index
 from runner.worker.boot import KeyAccess, job_notes, load_boots, write_private
 from runner.worker.events import LogBuffer, Reporter, Vital
 from runner.worker.finalise import Joiner
+from runner.worker.notes import first_start_s
 from runner.worker.probe import GiveUpError, probe
 from runner.worker.redact import Redactor
 from runner.worker.segments import SegmentWork
@@ -58,7 +59,7 @@ def work(location: str, notes: Path) -> int:
         return GIVEN_UP
     for boot in boots:
         redact.add(boot.secrets())
-    write_private(notes / "limits.json", json.dumps(_limits(boots[0])).encode())
+    write_private(notes / "limits.json", json.dumps(_limits(boots[0], notes)).encode())
     vital.keep_beating()
     for number, boot in enumerate(boots):
         vital.begin_job(job_notes(notes, number))
@@ -146,11 +147,11 @@ def _put_failure(boot: Boot, workspace: Workspace, error: Exception) -> None:
     workspace.put_done(done.model_dump_json().encode())
 
 
-def _limits(boot: Boot) -> dict[str, Any]:
+def _limits(boot: Boot, notes: Path) -> dict[str, Any]:
     """What the watchdog has to know."""
     return {
         "provider": boot.provider,
-        "deadline_s": boot.deadline_s,
+        "deadline_s": boot.ends_s(first_start_s(notes) or time.time()),
         "idle_s": boot.idle_s,
         "stall_s": boot.stall_s,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,14 @@ def notes_folder(location: str) -> Path:
     if "://" not in location:
         return Path(f"{location}.notes")
     return state_folder() / "worker" / hashlib.sha256(location.encode()).hexdigest()[:16]
+
+
+def first_start_s(notes: Path) -> float | None:
+    """When the machine's watchdog began for the first time, seconds since 1970; None where nothing tells."""
+    try:
+        return float(json.loads((notes / "started.json").read_bytes())["started_s"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def why_unhealthy(notes: Path, *, now_s: float) -> str:

@@ -149,6 +149,17 @@ def test_the_deadline_ends_a_worker_on_this_machine(sources: Path, tmp_path: Pat
     assert run.done() is None
 
 
+def test_a_laptop_whose_clock_is_ahead_gives_no_longer_life(sources: Path, tmp_path: Path) -> None:
+    def ahead() -> float:
+        return time.time() + 3600
+
+    run = local_run(sources, tmp_path, "large.mp4", chain="nlmeans=s=3:r=15")
+    given = boot(run, deadline_s=ahead() + 1.5, clock=ahead)
+    assert work(run, given, log=tmp_path / "log") == os.EX_TEMPFAIL
+    assert "the machine's time is over" in (tmp_path / "log").read_text()
+    assert run.done() is None
+
+
 def _children(pid: int) -> list[str]:
     return (Path("/proc") / str(pid) / "task" / str(pid) / "children").read_text().split()
 
