@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from runner.errors import OrphanedInstanceError, ProviderError, ProviderKeyError
+from runner.errors import OrphanedInstanceError, ProviderKeyError
 
 if TYPE_CHECKING:
     from runner.clock import Clock
@@ -39,7 +39,7 @@ def end_instance(provider: Provider, instance_id: str, *, clock: Clock, limit_s:
             reason = str(error)
             if attempt >= KEY_TRIES:
                 break
-        except ProviderError as error:
+        except OSError as error:  # the provider's, or this machine's own: whatever failed, it is not proven
             reason = str(error)
         log.info("%s instance %s is not proven gone: %s", provider.name, instance_id, reason)
         pause_s = PAUSES_S[min(attempt, len(PAUSES_S) - 1)]

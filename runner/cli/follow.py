@@ -85,6 +85,7 @@ def cancel(*, run: RunName, bucket: Bucket = None, json: Json = False) -> None:
     from runner.access import RunAccess
     from runner.cli.places import open_buckets, open_market
     from runner.clock import StopRequest, stop_on_signals
+    from runner.errors import OrphanedInstanceError, ProviderError
     from runner.lease import Lease, held
     from runner.providers import open_provider
     from runner.runs import read_run
@@ -96,7 +97,13 @@ def cancel(*, run: RunName, bucket: Bucket = None, json: Json = False) -> None:
     with stop_on_signals(StopRequest(), say=STOPPING) as stop:
         if facts.end is None:
             found.write(found.folder.end, End(state="cancelled", time_s=time.time(), spent_usd=str(facts.spent_usd)))
-        ended = working_for(facts.plan.run, provider)
+        try:
+            ended = working_for(facts.plan.run, provider)
+        except ProviderError as error:
+            raise OrphanedInstanceError(
+                f"{facts.plan.run} is cancelled, and whether a machine still works for it and costs money could not "
+                f"be found out ({error}); run `runner reap` until it exits 0"
+            ) from error
         for instance in ended:
             with held(open_market(provider, stop), Lease(instance=instance, offer=None, created_s=0)):
                 pass

@@ -157,8 +157,13 @@ def test_an_orphan_is_loud(desk: Desk, vast: FakeVast, clip: Path, tmp_path: Pat
     job = desk.start("submit", clip, tmp_path / "out.mkv", *RENTED, *CHAIN)
     until(vast.billing, watched=job)
     kill(job)
-    vast.break_next("destroy", status=403, times=100, body={"success": False, "error": "auth_error", "msg": "no"})
+    refused = {"success": False, "error": "auth_error", "msg": "no"}
     run = desk.run_name()
+    vast.break_next("list", status=403, times=100, body=refused)
+    unlisted = desk.run("cancel", run)
+    assert unlisted.returncode == 6, unlisted.stderr
+    vast.faults.clear()
+    vast.break_next("destroy", status=403, times=100, body=refused)
     failed = desk.run("cancel", run)
     assert failed.returncode == 6, failed.stderr
     assert "may still cost money" in failed.stderr
