@@ -153,8 +153,8 @@ class Conductor:
             )
             return self._request(offer, label, found[offer.id][1])
 
-        offers, deadline_s = [one.offer for one, _ in found.values()], max(end_s for _, end_s in found.values())
-        with lease(self.market, offers, request, run=self.job.plan.run, deadline_s=deadline_s) as leased:
+        offers = [one.offer for one, _ in found.values()]
+        with lease(self.market, offers, request, run=self.job.plan.run) as leased:
             outcome = self._follow(leased)
             if outcome is None:  # before its end: one that comes back at once must find nothing to do
                 self._machines.disarm(leased.instance.label)
@@ -309,6 +309,7 @@ class Conductor:
             image=self.job.image,
             command=self.job.command,
             boot_url=self.job.access.boot(label, deadline_s=deadline_s, offer=offer),
+            deadline_s=deadline_s,
             disk_gb=self.job.plan.spec.requirements.min_disk_gb,
             bid_usd_per_h=offer.price_usd_per_h if offer.is_bid else None,
             image_login=self.job.image_login,

@@ -92,15 +92,14 @@ def lease(
     *,
     run: str,
     slot: int = 0,
-    deadline_s: float | None = None,
 ) -> Iterator[Lease]:
     """Rent the first of `offers` that can still be had, and destroy it when the block is left, however it is left.
 
-    `request` makes what is started, from the offer and the label it will have. `deadline_s` is for the journal:
-    when the instance will end itself. Raises `OfferGoneError` when none of them could be had, `Interrupted`
-    when somebody asked to stop before anything was rented, and what the provider raises.
+    `request` makes what is started, from the offer and the label it will have. Raises `OfferGoneError` when none of
+    them could be had, `Interrupted` when somebody asked to stop before anything was rented, and what the provider
+    raises.
     """
-    made = _rent(market, offers, request, run=run, slot=slot, deadline_s=deadline_s)
+    made = _rent(market, offers, request, run=run, slot=slot)
     with held(market, made):
         yield made
 
@@ -122,7 +121,6 @@ def _rent(
     *,
     run: str,
     slot: int,
-    deadline_s: float | None,
 ) -> Lease:
     for offer in offers:
         if market.stop:
@@ -137,7 +135,7 @@ def _rent(
             run=run,
             machine=offer.machine,
             price_usd_per_h=offer.price_usd_per_h,
-            deadline_s=deadline_s,
+            deadline_s=wanted.deadline_s,
         )
         instance = _create(market, offer, wanted)
         if instance is not None:

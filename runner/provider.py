@@ -80,6 +80,8 @@ class InstanceRequest:
     command: tuple[str, ...]
     """Arguments of the image's entrypoint, the worker."""
     boot_url: str = field(repr=False)
+    deadline_s: float | None = None
+    """When it ends itself, as its bootstrap says; seconds since 1970."""
     disk_gb: float = 16
     bid_usd_per_h: Decimal | None = None
     """For offers that are bids."""

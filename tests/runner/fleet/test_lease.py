@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from runner.provider import Instance, InstanceRequest, Offer
 from runner.reap import RunState, reap
 from runner.spec import Requirements
 from runner.standing import Outcome
-from tests.runner.fleet.market import OURS, Life, MemoryMarket
+from tests.runner.fleet.market import OURS, Create, Life, MemoryMarket
 from tests.runner.fleet.stage import STUB, Stage
 from tests.runner.fleet.test_fleet import Known
 
@@ -119,3 +120,15 @@ def test_a_bucket_that_is_away_while_renting_loses_no_machine(tmp_path: Path) ->
     stage.check_output()
     assert stage.provider.instances() == []
     assert not any(one.open for one in stage.journal.rentals())
+
+
+def test_the_journal_has_each_instances_own_deadline(tmp_path: Path) -> None:
+    """What is dear has to end sooner than what is cheap."""
+    memory = MemoryMarket(Life(), creates=[Create.GONE])
+    market = market_of(tmp_path, memory)
+
+    def ending(offer: Offer, label: str) -> InstanceRequest:
+        return replace(request(offer, label), deadline_s=float(1 / offer.price_usd_per_h))
+
+    with lease(market, memory.offers(Requirements(), max_price_usd_per_h=None), ending, run=RUN):
+        assert [one.intent.deadline_s for one in market.journal.rentals()] == [10.0, 5.0]

@@ -84,7 +84,7 @@ class Renting(RuleBasedStateMachine):
         try:
             with (
                 suppress(ProviderError, Interrupted, ZeroDivisionError),
-                lease(market, offers, request, run=run, deadline_s=self.runs.deadlines[run]) as leased,
+                lease(market, offers, self.request, run=run) as leased,
             ):
                 assert [run_of(one.label) for one in self.market.existing.values()].count(run) >= 1
                 if ends == "badly":
@@ -100,6 +100,12 @@ class Renting(RuleBasedStateMachine):
         self.market.heal()
         if ended:
             self.runs.states[run] = RunState.FINISHED
+
+    def request(self, offer: Offer, label: str) -> InstanceRequest:
+        del offer
+        run = run_of(label)
+        assert run is not None
+        return InstanceRequest(label=label, image=OURS, command=(), boot_url="x", deadline_s=self.runs.deadlines[run])
 
     @rule(faults=st.fixed_dictionaries(FAULTS), dies_after=st.none() | st.integers(0, 25))
     def somebody_reaps_in_bad_weather(self, faults: dict[str, list[object]], dies_after: int | None) -> None:
@@ -157,11 +163,6 @@ class Renting(RuleBasedStateMachine):
         if hasattr(self, "folder"):
             self.all_is_reaped()
             self.folder.cleanup()
-
-
-def request(offer: Offer, label: str) -> InstanceRequest:
-    del offer
-    return InstanceRequest(label=label, image=OURS, command=(), boot_url="x")
 
 
 TestRenting = Renting.TestCase
