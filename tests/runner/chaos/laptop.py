@@ -11,13 +11,14 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from runner.errors import RunnerError
+from runner.errors import ProviderError, RunnerError
 from runner.journal import Journal, run_of
 from runner.lease import Market
 from runner.reap import RunState, reap
@@ -31,7 +32,7 @@ from tests.runner.vast.clocks import EPOCH_S
 
 PATIENCE = Patience(boot_s=240, quiet_boot_s=150, stall_s=150, unreachable_s=60)
 DEADLINE_S = 6 * 3600.0
-REAPS = 3
+REAPS = 6
 
 
 class Order(BaseModel):
@@ -148,10 +149,11 @@ def clean_up(stage: RentedStage) -> int:
     journal: Journal = stage.journal
     count = 0
     for _ in range(REAPS):
-        done = reap(stage.provider, journal, Over(), images={IMAGE}, clock=stage.fast)
-        count += len(done.destroyed)
-        if not done.failures:
-            break
+        with suppress(ProviderError):
+            done = reap(stage.provider, journal, Over(), images={IMAGE}, clock=stage.fast)
+            count += len(done.destroyed)
+            if not done.failures:
+                break
     return count
 
 

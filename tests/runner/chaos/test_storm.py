@@ -23,6 +23,8 @@ COUNT: Final = int(os.environ.get("FRAMEHAUL_CHAOS") or 20)
 """Runs of an ordinary test; `just chaos` has 500."""
 
 
+# A machine whose host is killed while it starts leaves a process object behind that nobody waits for any more.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("seed", range(COUNT))
 def test_storm(seed: int, nursery: Nursery, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     report = Storm(seed, nursery, tmp_path).run()
