@@ -89,8 +89,9 @@ class Ring:
     def _wait(self) -> Slot:
         with self._changed:
             if self._made < self._size:
-                self._made += 1
-                return self._make()
+                slot = self._make()
+                self._made += 1  # one that there was no memory for is not counted
+                return slot
             self._waiting += 1  # before looking: whoever gives back after that look notifies
             try:
                 found = self._changed.wait_for(lambda: bool(self._free), self._patience_s)

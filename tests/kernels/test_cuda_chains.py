@@ -367,6 +367,23 @@ def test_ring_says_when_its_frames_are_never_let_go() -> None:
     assert ring.take() is first
 
 
+def test_ring_does_not_count_what_there_was_no_memory_for() -> None:
+    frame = VideoFormat(width=8, height=8, pixel_format=pixel_format("gray"))
+    engine = StrictFrameEngine()
+    lacking = [UnavailableError("no memory")] * 2
+
+    def make() -> Slot:
+        if lacking:
+            raise lacking.pop()
+        return Slot(engine, surface_of(frame, Layout.STACKED), on_host=False)
+
+    ring = Ring(make, 2, patience_s=0.01)
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="no memory"):
+            ring.take()
+    assert ring.take() is not ring.take()
+
+
 def test_operation_without_cuda_code_is_refused(make_frame: FrameMaker) -> None:
     plan = planned("hflip", make_frame("yuv420p", 64, 48))
     assert plan is not None
