@@ -158,7 +158,7 @@ class Conductor:
             outcome = self._follow(leased)
             if outcome is None:  # before its end: one that comes back at once must find nothing to do
                 self._machines.disarm(leased.instance.label)
-        if not leased.kept:
+        if outcome is not None and not leased.kept:
             self._machines.sweep(None)
         return outcome
 
@@ -215,7 +215,9 @@ class Conductor:
                     self._reprice(rent.label, instance)
             if clock.now() >= swept_s + job.sweep_s:
                 swept_s = clock.now()
-                self._machines.sweep(leased.instance.id)
+                if self._machines.sweep(leased.instance.id):
+                    self._tell(f"{rent.label}: another machine works for this run already, and goes on")
+                    return None
             if self.accounts.is_used_up():
                 watch = replace(watch, deadline_s=min(watch.deadline_s, clock.now()))
             news = self._look()

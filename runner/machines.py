@@ -46,32 +46,46 @@ class Machines:
         `known` were listed just now. Raises `ProviderError` where none can be listed: nothing may be rented then.
         """
         self._refresh()
-        ours = self._listed(known or self._market.provider.instances())
-        self._close_but(ours)
+        try:
+            ours = self._listed(known or self._market.provider.instances())
+        except ProviderError:
+            if not known:
+                raise
+            ours = list(known)  # they are there and cost money: whatever else there is, the next look finds
+        else:
+            self._close_but(ours)
         useless = [one for one in ours if self._is_useless(one.label)]
         for instance in useless:
             self.end(instance)
         left = [one for one in ours if one not in useless]
         return sorted(left, key=lambda one: PREFERRED.index(one.state) if one.state in PREFERRED else len(PREFERRED))
 
-    def sweep(self, keep: str | None) -> None:
+    def sweep(self, keep: str | None) -> bool:
         """End instances that should not be there beside `keep`: left by an unknown outcome, or back after their end.
 
-        What is proven not to be there is counted no further.
+        What is proven not to be there is counted no further. True when `keep` itself should not be there: another
+        laptop that carries this run rented one before it.
         """
         self._refresh()
         try:
             ours = self._listed(self._market.provider.instances())
         except ProviderError as error:
             log.info("%s cannot list now: %s", self._market.provider.name, error)
-            return
+            return False
         kept = next((one for one in ours if one.id == keep), None)
+        yields = False
         for instance in ours:
-            if instance.id != keep and (self._is_useless(instance.label) or not self._is_older(instance, kept)):
+            if instance.id == keep:
+                continue
+            if self._is_older(instance, kept) and not self._is_useless(instance.label):
+                yields = True
+            else:
                 self._tell(f"{instance} should not be there, and is ended")
                 self.end(instance)
-                self._accounts.close(instance.label)
+                with suppress(StorageError):
+                    self._accounts.close(instance.label)
         self._close_but(ours)
+        return yields
 
     def end(self, instance: Instance) -> None:
         """Destroy it and prove it."""

@@ -58,9 +58,9 @@ def test_of_two_laptops_machines_the_first_goes_on(stage: Stage, memory: MemoryM
     first = one.rents(1)
     memory.life.now_s += 5
     second = two.rents(2)
-    two.machines.sweep(second.id)
+    assert two.machines.sweep(second.id)  # and it is given up
     assert set(memory.existing) == {first.id, second.id}
-    one.machines.sweep(first.id)
+    assert not one.machines.sweep(first.id)
     assert set(memory.existing) == {first.id}
     assert [found.id for found in two.machines.alive()] == [first.id]  # and the other laptop follows it
 
@@ -70,6 +70,19 @@ def test_nothing_is_rented_where_nothing_can_be_listed(stage: Stage, memory: Mem
     with pytest.raises(UnansweredError):
         stage.conductor().conduct()
     assert memory.asked == []
+
+
+def test_what_is_known_to_live_is_followed_though_the_provider_falls_silent(stage: Stage, memory: MemoryMarket) -> None:
+    laptop = Laptop(stage, memory)
+    rented = laptop.rents(1)
+    laptop.accounts.begin(
+        Rent(
+            label=f"framehaul-{stage.plan.run}-0-2", provider="memory", machine="m", price_usd_per_h=Decimal(1),
+            asked_s=1.0, deadline_s=2.0, instance="77",
+        )
+    )  # fmt: skip
+    memory.looks = [Look.LOST]
+    assert laptop.machines.alive([rented]) == [rented]
 
 
 def test_what_was_not_had_and_comes_late_is_ended(stage: Stage, memory: MemoryMarket) -> None:
