@@ -1,7 +1,8 @@
 """What else is installed on a GPU machine, doing the same work on frames that are there already.
 
 Torch and what is built on it works on float planes, one frame at a time, as its users write it; VapourSynth's filters
-read a frame from host memory and write one there, which is how they are used.
+read a frame from host memory and write one there, which is how they are used. NPP works on planes of 8 bits, a call
+each (see `runner.bench.npp`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import statistics
 import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
+
+from runner.bench import npp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +25,7 @@ FRAMES: Final = 16
 def time_peer(name: str, width: int, height: int) -> float | str:
     """Seconds of one frame of `width` x `height`, or why they are not measured."""
     package, work = _PEERS[name]
-    if find_spec(package) is None:
+    if not (npp.is_installed() if package == npp.PACKAGE else find_spec(package)):
         return f"{package} is not installed"
     try:
         return work(width, height)
@@ -132,4 +135,9 @@ _PEERS: Final[dict[str, tuple[str, Callable[[int, int], float]]]] = {
     "kornia unsharp": ("kornia", _kornia_unsharp),
     "torchvision blur": ("torchvision", _torchvision_blur),
     "vapoursynth nlm_cuda": ("vapoursynth", _nlm_cuda),
+    "NPP lanczos 2x": (npp.PACKAGE, npp.resize(npp.Mode.LANCZOS, 2)),
+    "NPP cubic 1/2": (npp.PACKAGE, npp.resize(npp.Mode.CUBIC, 1, 2)),
+    "NPP super sampling 1/2": (npp.PACKAGE, npp.resize(npp.Mode.SUPER, 1, 2)),
+    "NPP NV12 to RGB": (npp.PACKAGE, npp.nv12_to_rgb),
+    "NPP 4:2:0 to RGB planes": (npp.PACKAGE, npp.yuv420_to_rgb),
 }

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 PACKAGES: Final = (
     "framehaul", "numpy", "numba", "av", "cupy-cuda12x", "cupy-cuda13x", "PyNvVideoCodec", "torch", "torchvision",
-    "kornia", "vapoursynth",
+    "kornia", "vapoursynth", "nvidia-npp", "nvidia-npp-cu12",
 )  # fmt: skip
 """Whatever of these is installed can change a figure."""
 
