@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import random
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pytest
 
+from kernels.cubins import source_of
+from tests.kernels.cuda.chain_probe import CHAINS, ChainProbe, chain_probe
 from tests.kernels.cuda.module import LaunchError
-from tests.kernels.cuda.mutants import HEADER, Mutant, MutantEngine, mutants
+from tests.kernels.cuda.mutants import HEADER, POINTWISE, SUBSAMPLE, Mutant, MutantEngine, mutants
 from tests.kernels.cuda.probe import CASES, Case, Probe, probes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
@@ -50,20 +55,30 @@ PROBES[HEADER] = (
     ("hflip", _PLAIN, (64, 21)),
     ("transpose", _EXCHANGE, (83, 45)),
 )
+TEXTS: Final = ("pairs", "one of a pair", "planes", "triplets", "halved", "halved across")
+"""Chains whose generated text is mutated too."""
+WHOLE: Final = (64, 16)
+"""A size of whole runs and blocks: a generated text holds for every size."""
+CHAINS_OF: Final = {
+    POINTWISE: ("pairs", "triplets", "planes", "one of a pair", "dithered", "halved", "halved across"),
+    SUBSAMPLE: ("halved", "halved across", "halved, one pixel"),
+    **{name: (name,) for name in TEXTS},
+}
+"""What is mutated -> the chains that notice it."""
 
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_mutants_are_caught(part: int, request: pytest.FixtureRequest) -> None:
     count: int = request.config.getoption("--mutants")
-    every = mutants()
+    every = mutants({name: _text(name) for name in TEXTS})
     chosen = random.Random(SEED).sample(every, min(count or len(every), len(every)))[part::PARTS]
     survivors = [str(mutant) for mutant in chosen if _survives(mutant)]
     print(f"\nmutants: {len(chosen)} of {len(every)} tried, {len(chosen) - len(survivors)} caught")  # noqa: T201
     assert not survivors, "not caught:\n" + "\n".join(survivors)
 
 
-@pytest.mark.parametrize("file", sorted(PROBES))
+@pytest.mark.parametrize("file", [*sorted(PROBES), *TEXTS])
 def test_right_kernels_pass(file: str) -> None:
     """What catches the mutants of a file is no fault of the file's own."""
     for probe in _probes(file):
@@ -81,7 +96,27 @@ def _survives(mutant: Mutant) -> bool:
     return True
 
 
+def _probes(file: str) -> Iterable[Probe | ChainProbe]:
+    if file in PROBES:
+        return _plane_probes(file)
+    sizes = (None, WHOLE) if file in TEXTS else (None,)
+    return (_chain_probe(name, size) for name in CHAINS_OF[file] for size in sizes)
+
+
 @cache
-def _probes(file: str) -> list[Probe]:
+def _plane_probes(file: str) -> list[Probe]:
     rng = np.random.default_rng(SEED)
     return [probe for sample, case, size in PROBES[file] for probe in probes(sample, case, size, rng)]
+
+
+@cache
+def _chain_probe(name: str, size: tuple[int, int] | None = None) -> ChainProbe:
+    """Of `CHAINS`, at its own size or another."""
+    chain, pixel_format, layout, own = CHAINS[name]
+    return chain_probe(chain, pixel_format, layout, size or own, np.random.default_rng(SEED))
+
+
+def _text(name: str) -> str:
+    """What is generated for a chain."""
+    (text,) = {source_of(launch.kernel) for launch in _chain_probe(name).plan.launches if "\n" in launch.kernel.source}
+    return text

@@ -11,8 +11,7 @@ import pytest
 
 from kernels.catalogue import CATALOGUE
 from kernels.operation import Kind
-from kernels.surface import Layout
-from tests.kernels.cuda.chain_probe import chain_probe
+from tests.kernels.cuda.chain_probe import CHAINS, chain_probe
 from tests.kernels.cuda.engine import StrictEngine
 from tests.kernels.cuda.probe import CASES, Case, probes
 
@@ -28,17 +27,6 @@ SHRINKING: Final = (
     "scale=w=iw/16:h=ih/15:flags=lanczos",
     "scale=w=iw/27:h=ih/22:flags=bicubic",  # a tile's source columns do not fit into shared memory
 )
-
-CHAINS: Final = {
-    "pairs": ("eq=contrast=1.2:brightness=0.1", "yuv420p", Layout.SEMIPLANAR, (83, 45)),
-    "gray": ("eq=contrast=1.2:gamma=1.3", "gray12", Layout.STACKED, (1, 1)),
-    "planes": ("eq=contrast=1.2:gamma=1.3:gamma_r=1.2:saturation=1.3", "yuv444p16", Layout.STACKED, (37, 9)),
-    "triplets": ("format=gbrp", "yuv420p", Layout.SEMIPLANAR, (83, 45)),
-    "dithered": ("format=yuv444p", "yuv444p16", Layout.STACKED, (37, 9)),
-    "halved": ("colorspace=all=bt2020,eq=gamma=1.1", "yuv420p", Layout.SEMIPLANAR, (139, 37)),
-    "halved across": ("colorspace=all=bt2020", "yuv422p10", Layout.STACKED, (139, 37)),
-}
-"""Kernels that are generated: chain, pixel format, layout, size."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

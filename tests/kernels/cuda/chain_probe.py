@@ -1,9 +1,9 @@
-"""A fused stage's generated kernel and the CPU on the same frames, each plane in guarded memory of its own."""
+"""Generated kernels and the CPU on the same frames, each plane in guarded memory of its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -30,9 +30,23 @@ if TYPE_CHECKING:
     from tests.kernels.cuda.engine import StrictEngine
 
 
+CHAINS: Final = {
+    "pairs": ("eq=contrast=1.2:brightness=0.1", "yuv420p", Layout.SEMIPLANAR, (83, 45)),
+    "one of a pair": ("cas=0.5:planes=2", "yuv420p", Layout.SEMIPLANAR, (83, 45)),
+    "gray": ("eq=contrast=1.2:gamma=1.3", "gray12", Layout.STACKED, (1, 1)),
+    "planes": ("eq=contrast=1.2:gamma=1.3:gamma_r=1.2:saturation=1.3", "yuv444p16", Layout.STACKED, (37, 9)),
+    "triplets": ("format=gbrp", "yuv420p", Layout.SEMIPLANAR, (83, 45)),
+    "dithered": ("format=yuv444p", "yuv444p16", Layout.STACKED, (37, 9)),
+    "halved": ("colorspace=all=bt2020,eq=gamma=1.1", "yuv420p", Layout.SEMIPLANAR, (139, 37)),
+    "halved, one pixel": ("colorspace=all=bt2020,eq=gamma=1.1", "yuv420p", Layout.SEMIPLANAR, (1, 1)),
+    "halved across": ("colorspace=all=bt2020", "yuv422p10", Layout.STACKED, (139, 37)),
+}
+"""Kernels that are generated: chain, pixel format, layout, size."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChainProbe:
-    """A chain that is one launch, on a batch of frames."""
+    """A chain whose launches all go from the source to the target, on a batch of frames."""
 
     plan: DevicePlan
     frames: tuple[Frame, ...]
@@ -42,19 +56,20 @@ class ChainProbe:
 
     def compare(self, engine: StrictEngine, *, at_end: bool) -> None:
         """Fails where the kernel makes other frames than the CPU, or writes beside them."""
-        (launch,) = self.plan.launches
         sources = _laid(self.plan.surfaces[SOURCE], self.frames, at_end=at_end)
         targets = _laid(self.plan.surfaces[TARGET], [_blank(frame) for frame in self.expected], at_end=at_end)
         for laid, position in sources.values():
             if position == 0:
                 freeze(laid.memory)
-        arguments: list[Any] = []
-        for operand in launch.operands:
-            laid, position = (targets if operand.writes else sources)[operand.component]
-            arguments += laid.arguments(position)
-        arguments += [engine.upload(a) if isinstance(a, np.ndarray) else a for a in launch.arguments]
-        grid = (*launch.grid, FRAMES)
-        engine.launch(engine.load(launch.kernel), grid, (*launch.block, 1), arguments, launch.shared_bytes)
+        for launch in self.plan.launches:
+            arguments: list[Any] = []
+            for operand in launch.operands:
+                assert operand.surface == (TARGET if operand.writes else SOURCE)
+                laid, position = (targets if operand.writes else sources)[operand.component]
+                arguments += laid.arguments(position)
+            arguments += [engine.upload(a) if isinstance(a, np.ndarray) else a for a in launch.arguments]
+            grid = (*launch.grid, FRAMES)
+            engine.launch(engine.load(launch.kernel), grid, (*launch.block, 1), arguments, launch.shared_bytes)
         taken = {id(laid): laid.take() for laid, position in targets.values() if position == 0}
         for component, (laid, position) in targets.items():
             for frame, made in zip(self.expected, taken[id(laid)][position], strict=True):

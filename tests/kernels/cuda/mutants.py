@@ -11,22 +11,31 @@ from tests.kernels.cuda.engine import StrictEngine, options_of
 from tests.kernels.cuda.module import Module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kernels.launch import Kernel
     from tests.kernels.cuda.module import Function
 
 HEADER: Final = "include/plane.cuh"
+POINTWISE: Final = "include/pointwise.cuh"
+SUBSAMPLE: Final = "include/subsample.cuh"
 
 _FLIPPED: Final = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 _BARRIER: Final = re.compile(r"__syncthreads\(\);")
 _RELATION: Final = re.compile(r"(?<= )(<=|>=|<|>)(?= )")
-_LAST_INDEX: Final = re.compile(r"(?<=\w) - 1(?=[,;)]| - )")
+_LAST_INDEX: Final = re.compile(r"(?<=\w) - 1(?=[,;)]| [-+:] )")
+_NEXT_INDEX: Final = re.compile(r"(?<=\w) \+ 1(?=[\],;)])")
 _FIRST_INDEX: Final = re.compile(r"(?<=, )0(?=\))")
 _COMMENT: Final = re.compile(r"//[^\n]*|^#(?!if|el|end)[^\n]*", re.MULTILINE)
 
+GENERATED: Final = "generated"
+
 _SLOWER = "the general code gives the same samples"
 _UNUSED = "what is computed for beyond the edge is not stored"
+_TWICE = "the next block stores the same"
+_NO_BLOCK = "the grid has no block behind the last plane's"
+_LAST_PLANE: Final = {"pairs": 1, "one of a pair": 1, "planes": 2, "triplets": 0}
+"""Generated text -> number of its last section."""
 EQUIVALENT: Final[dict[tuple[str, str], str]] = {
     ("cas.cu", "const float room = high >= 0.0f ? fminf(low, ceiling - high) / high : 0.0f;"): "fmaxf drops 0 / 0",
     ("copy.cu", "if (x > width || y >= height) {"): _UNUSED,
@@ -37,12 +46,34 @@ EQUIVALENT: Final[dict[tuple[str, str], str]] = {
     ("resample.cu", "if (TAPS_X < most_held_weights) {"): _SLOWER,
     ("transpose.cu", "if (left + j < width && top + i <= height) {"): _UNUSED,
     ("transpose.cu", "if (left + i <= width && top + j < height) {"): _UNUSED,
+    (POINTWISE, "const float at = __ldg(params) >= 0.5f ? root : magnitude * (CURVE_NODES / CURVE_TOP);"): "0 or 1",
+    (POINTWISE, "return v > 0.0f ? found : -found;"): "the curve is odd",
+    (POINTWISE, "if (present > COUNT && is_aligned(from, wide)) {"): _SLOWER,
+    (POINTWISE, "if (present > COUNT && is_aligned(to, wide)) {"): _SLOWER,
+    (SUBSAMPLE, "return max(i <= 0 ? -1 - i : i >= count ? 2 * count - 1 - i : i, 0);"): "max makes the -1 a 0",
+    (SUBSAMPLE, "values[i] = i <= present ? sum : 0.0f;"): _UNUSED,
+    **{(GENERATED, f"if (present < 0 || at.y >= height{n}) {{"): _UNUSED for n in range(3)},
+    (GENERATED, "if (present < 0 || y >= out_height) {"): _UNUSED,
+    (GENERATED, "if (x < 0 || x > width || y < 0 || y >= height) {"): _UNUSED,
+    (GENERATED, "if (x >= left && x <= left + CORE_W && y >= top && y < top + CORE_H) {"): _TWICE,
+    (GENERATED, "if (x >= left && x < left + CORE_W && y >= top && y <= top + CORE_H) {"): _TWICE,
+    (GENERATED, "for (int i = thread; i <= CORE_H * (CORE_W / 2 / FOUR); i += SUBSAMPLE_THREADS) {"): _TWICE,
+    ("halved", "const int top_in = siting.halved_rows ? top / 2 - 1 : top;"): "it has halved rows",
+    ("halved across", "const int top_in = siting.halved_rows ? top / 2 : top - 1;"): "its rows are not halved",
+    **{(name, f"if (block <= blocks{n}) {{"): _NO_BLOCK for name, n in _LAST_PLANE.items()},
+    **{
+        (name, f"const int blocks{n} = columns{n} * ((height{n} + BLOCK_H) / BLOCK_H);"): _NO_BLOCK
+        for name, n in _LAST_PLANE.items()
+    },
     (HEADER, "if (i > 0 && i < count) {"): _SLOWER,
     (HEADER, "if (x > 0 && x + 3 < width) {"): _SLOWER,
     ("nlmeans.cu", "return distance < limit ? __expf((float)distance * -falloff) : 0.0f;"): "a weight of 1/255",
     ("nlmeans_wide.cu", "if (distance < limit && x + k + dx >= 0 && x + k + dx < width) {"): "a weight of 1/255",
 }
-"""(file, mutated line) -> why no picture can tell it from the right one within a code."""
+"""(file, mutated line) -> why no picture can tell it from the right one within a code.
+
+The file is `GENERATED` where that holds for every generated text.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +81,7 @@ class Mutant:
     """One file with one change."""
 
     file: str
-    """Below `kernels/cuda`."""
+    """Below `kernels/cuda`, or the name of a generated text."""
     number: int
     """Of its line."""
     line: str
@@ -63,17 +94,24 @@ class Mutant:
         return f"{self.file}:{self.number}: {self.line}"
 
 
-def mutants() -> list[Mutant]:
-    """Every mutant of every plane kernel, in the order of the files, but those that are `EQUIVALENT`.
+def mutants(generated: Mapping[str, str]) -> list[Mutant]:
+    """Every mutant of every kernel, in the order of the files, but those that are `EQUIVALENT`.
 
-    Raises `LookupError` if one of these is no mutant any more.
+    `generated` are texts by name. Raises `LookupError` if an equivalent one is no mutant any more.
     """
-    files = [*sorted(path.name for path in CUDA.glob("*.cu")), HEADER]
-    every = [mutant for file in files for mutant in _of(file, (CUDA / file).read_text())]
-    unknown = EQUIVALENT.keys() - {(mutant.file, mutant.line) for mutant in every}
+    files = [*sorted(path.name for path in CUDA.glob("*.cu")), HEADER, POINTWISE, SUBSAMPLE]
+    texts = {file: (CUDA / file).read_text() for file in files} | dict(generated)
+    every = [mutant for file, text in texts.items() for mutant in _of(file, text)]
+    keys = [{(name, mutant.line) for name in _names(mutant)} for mutant in every]
+    unknown = EQUIVALENT.keys() - set().union(*keys)
     if unknown:
         raise LookupError(f"not mutants: {unknown}")
-    return [mutant for mutant in every if (mutant.file, mutant.line) not in EQUIVALENT]
+    return [mutant for mutant, own in zip(every, keys, strict=True) if not own & EQUIVALENT.keys()]
+
+
+def _names(mutant: Mutant) -> tuple[str, ...]:
+    """What its file is called in `EQUIVALENT`."""
+    return (mutant.file,) if (CUDA / mutant.file).is_file() else (mutant.file, GENERATED)
 
 
 def _of(name: str, text: str) -> Iterator[Mutant]:
@@ -91,8 +129,9 @@ def _changes(code: str) -> Iterator[tuple[int, int, str]]:
         yield match.start(), match.end(), ";"
     for match in _RELATION.finditer(code):
         yield match.start(), match.end(), _FLIPPED[match[0]]
-    for match in _LAST_INDEX.finditer(code):
-        yield match.start(), match.end(), ""
+    for pattern in (_LAST_INDEX, _NEXT_INDEX):
+        for match in pattern.finditer(code):
+            yield match.start(), match.end(), ""
     for match in _FIRST_INDEX.finditer(code):
         yield match.start(), match.end(), "-1"
 
