@@ -40,6 +40,10 @@ test *arguments:
 test-gpu *arguments:
     REQUIRE_GPU=1 {{bin}}pytest {{arguments}}
 
+# compute-sanitizer's four tools over a seeded choice of the GPU's parity tests; `just sanitize 0` takes all
+sanitize count="24":
+    {{bin}}python -m tests.kernels.sanitize {{count}}
+
 # Measure against FFmpeg and OpenCV; results go to benchmarks/results/
 bench *arguments:
     {{bin}}pytest benchmarks --benchmark-only {{arguments}}
