@@ -325,7 +325,7 @@ class Job:
             del frame
             self._pass_on(out, lines)
             del out
-        lines.filtered.close()
+        self._pass_end(lines)
 
     def _filter_ahead(self, executor: Any, lines: Lines) -> None:
         started = time.perf_counter()
@@ -334,11 +334,15 @@ class Job:
             self._pass_on(out, lines)
         waited_s = lines.decoded.get_wait_s + lines.filtered.put_wait_s
         lines.busy_s["filter"] += max(0.0, time.perf_counter() - started - waited_s)
-        lines.filtered.close()
+        self._pass_end(lines)
 
     def _pass_on(self, frame: Frame, lines: Lines) -> None:
         """A frame to the encoder."""
         lines.filtered.put(frame)
+
+    def _pass_end(self, lines: Lines) -> None:
+        """No more frames."""
+        lines.filtered.close()
 
     def _encode(self, encoder: StreamEncoder, muxer: Muxer, lines: Lines) -> None:
         while (frame := lines.filtered.get()) is not None:

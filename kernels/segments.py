@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -89,15 +90,20 @@ def encode_segment(
 ) -> Result:
     """Decode, filter and encode the frames of `window` into `sink`, which needs `write` alone.
 
-    The first frame is a keyframe and no frame refers to one outside. Raises as `kernels.process` does, and
-    `InputError` when the source has other frames than `index` says.
+    The first frame is a keyframe and no frame refers to one outside. Where damage leaves no frame for a packet, the
+    one before is shown for it too (at the beginning the one after), so that every segment has the frames of its
+    plan; the result has a warning then. Raises as `kernels.process` does, and `InputError` when the source has other
+    frames than `index` says, or with `strict` fewer.
     """
     begin = window.first - window.before
-    for entry in entries(index, begin):
+    ways = [(entry, False) for entry in entries(index, begin)]
+    if not settings.strict:
+        ways.append((ways[0][0], True))
+    for entry, conceals in ways:
         with ExitStack() as stack:
             common = _common(source, settings, stack, on_progress, stop)
             common |= {"tracks": (), "span": _window_span(window, index, common["source"])}
-            job = _SegmentJob(**common, window=window, index=index, entry=entry)
+            job = _SegmentJob(**common, window=window, index=index, entry=entry, may_begin_late=conceals)
             try:
                 return job.run(as_steps(settings.chain), sink, stack)
             except _MisplacedError:  # the container's own index led elsewhere; nothing was written yet
@@ -198,7 +204,15 @@ def _decode_first(given: InputLike, number: int, index: FrameIndex, settings: Se
         _rewind(given)
         if first.pts == index.pts[number]:
             return first, entry
+    if not settings.strict and _number_of(first, index) is not None:
+        return first, entry
     raise _moved(given, number)
+
+
+def _number_of(frame: Frame, index: FrameIndex) -> int | None:
+    """Which frame of `index` is shown when `frame` is; None for none of them."""
+    number = bisect_left(index.pts, frame.pts)
+    return number if number < len(index.pts) and index.pts[number] == frame.pts else None
 
 
 def _moved(given: InputLike, number: int) -> InputError:
@@ -211,12 +225,21 @@ class _SegmentJob(Job):
     window: Window
     index: FrameIndex
     entry: Entry
+    may_begin_late: bool
+    """Whether the first frames may be missing: nothing else has helped."""
+    awaited: int = -1
+    """Number of the frame that comes next."""
+    held: Frame | None = None
+    """The last frame, to be shown again; only those of the host, since buffers of a GPU are few."""
+    concealed: int = 0
 
     def _open_decoder(self) -> SoftwareDecoder:
         return self.choice.decoder(self.source, span=self.span, entry=self.entry)
 
     def _plan(self, first: Frame, steps: tuple[Step, ...]) -> Plan:
-        if first.index != self.window.first - self.window.before or first.pts != self.index.pts[first.index]:
+        self.awaited = self.window.first - self.window.before
+        late = self.may_begin_late and self._number_within(first) is not None
+        if not late and (first.index != self.awaited or first.pts != self.index.pts[self.awaited]):
             raise _MisplacedError
         return Job._plan(self, first, steps)  # noqa: SLF001 - super() knows no class with slots
 
@@ -227,21 +250,48 @@ class _SegmentJob(Job):
         return []
 
     def _pass_on(self, frame: Frame, lines: Lines) -> None:
-        if frame.index >= len(self.index.pts) or frame.pts != self.index.pts[frame.index]:
+        number = self._number_within(frame)
+        if number is None or (self.strict and number != self.awaited):
             raise InputError(f"{self.source.name}: frame {frame.index} has another time than its packet")
-        if self.window.first <= frame.index < self.window.last:
+        self._conceal_to(number, self.held or frame, lines)
+        self._put(frame, lines)
+        self.held = None if hasattr(frame.planes[0], "__cuda_array_interface__") else frame
+
+    def _pass_end(self, lines: Lines) -> None:
+        if self.held is not None and not self.strict:
+            self._conceal_to(self.window.last, self.held, lines)
+        Job._pass_end(self, lines)  # noqa: SLF001 - super() knows no class with slots
+
+    def _number_within(self, frame: Frame) -> int | None:
+        """Which awaited frame `frame` is; None when it is none of them."""
+        number = _number_of(frame, self.index)
+        end = self.window.last + self.window.after
+        return number if number is not None and self.awaited <= number < end else None
+
+    def _conceal_to(self, number: int, frame: Frame, lines: Lines) -> None:
+        """Show `frame` for those that are missing before frame `number`."""
+        while self.awaited < number:
+            self.concealed += self.awaited >= self.window.first
+            pts, duration = self.index.pts[self.awaited], self.index.duration_of(self.awaited)
+            self._put(frame.replace(pts=pts, duration=duration), lines)
+
+    def _put(self, frame: Frame, lines: Lines) -> None:
+        if self.window.first <= self.awaited < self.window.last:
             lines.filtered.put(frame)
+        self.awaited += 1
 
     def _frames_total(self) -> int | None:
         return self.window.last - self.window.first
 
     def _check_counts(self, decoder: SoftwareDecoder) -> None:
         wanted = self.window.last - self.window.first
-        if self.frames_out != wanted:
+        if self.frames_out != wanted or self.concealed > wanted // 2:
             raise InputError(
-                f"{self.source.name}: frames {self.window.first} to {self.window.last - 1} gave {self.frames_out} of "
-                f"{wanted} frames ({decoder.damaged_packets} damaged packets); a damaged file is for `runner run`"
+                f"{self.source.name}: frames {self.window.first} to {self.window.last - 1} gave "
+                f"{self.frames_out - self.concealed} of {wanted} frames ({decoder.damaged_packets} damaged packets)"
             )
+        if self.concealed:
+            self.warnings.append(f"{self.concealed} frames could not be decoded; the one before is shown for them")
 
 
 @dataclass(slots=True, kw_only=True)

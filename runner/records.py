@@ -5,7 +5,7 @@ that is not trusted, and is checked against the plan before anything follows fro
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -78,6 +78,8 @@ class Commit(Record):
     last_pts: int
     worker: str
     elapsed_s: float = Field(ge=0)
+    warnings: tuple[Annotated[str, Field(max_length=1000)], ...] = Field((), max_length=100)
+    """What the user should hear of these frames: what was damaged and is concealed."""
 
 
 class Progress(Record):

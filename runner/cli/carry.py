@@ -148,6 +148,8 @@ def deliver_done(run: Submitted, done: Done, display: ProgressDisplay) -> bool:
             f"the worker says that {run.ticket.made} is done, and it is not there as it was written; "
             f"`runner resume {run.plan.run}` makes it again"
         )
+    if done.message:
+        warn(one_line(done.message))
     overwrite = run.plan.spec.overwrite
     delivered = deliver(run.ticket, overwrite=overwrite, on_progress=show_copying(display, "downloading"))
     if not delivered:

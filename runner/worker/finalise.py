@@ -18,7 +18,7 @@ from runner.worker.segments import settings_of
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from kernels.io.frame_index import FrameIndex
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.1
+MOST_WARNINGS: Final = 20
+"""In the last message; the log has all."""
 
 
 class Joiner:
@@ -92,12 +94,24 @@ class Joiner:
             frames=result.frames_out,
             output_size_bytes=stored.size_bytes,
             output_etag=stored.etag,
-            message="; ".join(result.warnings),
+            message="; ".join((*result.warnings, *self._of_segments(result.warnings))),
         )
         self._workspace.put_done(done.model_dump_json().encode())
         self._report.frames_done = self._plan.frames
         self._report.say("done", f"{done.frames} frames, {done.output_size_bytes} bytes")
         return done
+
+    def _of_segments(self, said: Sequence[str]) -> list[str]:
+        """What commits warn of that is not in `said`, each thing once, with where."""
+        places: dict[str, list[int]] = {}
+        for number, commit in sorted(self._commits.items()):
+            for text in commit.warnings:
+                places.setdefault(text, []).append(number)
+        return [
+            f"{text} (segment {numbers[0]})" if len(numbers) == 1 else f"{text} ({len(numbers)} segments)"
+            for text, numbers in places.items()
+            if text not in said
+        ][:MOST_WARNINGS]
 
     def _join_beside(self) -> None:
         first = self._commits[self._plan.segments[0].number]

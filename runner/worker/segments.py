@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kernels.io.carrier import SegmentFacts
     from kernels.io.frame_index import FrameIndex
     from kernels.io.source import InputLike
-    from kernels.progress import Progress
+    from kernels.progress import Progress, Result
     from runner.records import Segment, WorkPlan
     from runner.worker.events import Reporter
     from runner.worker.workspace import SegmentWriter, Stored, Workspace
@@ -171,7 +171,7 @@ class SegmentWork:
         with ExitStack() as stack:
             stack.callback(partial(setattr, self._report, "frames_done", done))
             stack.push(writer)
-            encode_segment(
+            result = encode_segment(
                 source,
                 writer.__enter__(),  # left by whoever stores it
                 Window(first=segment.first, last=segment.last, before=segment.before, after=segment.after),
@@ -180,14 +180,17 @@ class SegmentWork:
                 on_progress=lambda now: self._tick(now, done, segment.number),
             )
             elapsed_s = time.monotonic() - started_s
-            storing.append((segment, attempt, workers.submit(partial(self._store, segment, writer, elapsed_s))))
+            storing.append((segment, attempt, workers.submit(partial(self._store, segment, writer, elapsed_s, result))))
             stack.pop_all()
         self._report.frames_done = done + segment.last - segment.first
 
-    def _store(self, segment: Segment, writer: SegmentWriter, elapsed_s: float) -> Commit:
+    def _store(self, segment: Segment, writer: SegmentWriter, elapsed_s: float, result: Result) -> Commit:
         """Send the rest, read all of it back, commit it."""
         writer.__exit__(None, None, None)
-        commit = self._verify(segment, writer.name, writer.stored, elapsed_s)
+        verified = self._verify(segment, writer.name, writer.stored, elapsed_s)
+        commit = verified.model_copy(update={"warnings": result.warnings})
+        for warning in result.warnings:
+            log.warning("segment %d: %s", segment.number, warning)
         self._workspace.put_commit(segment.number, commit.model_dump_json().encode())
         log.info("segment %d: %d frames in %.1f s", segment.number, commit.frames, commit.elapsed_s)
         with self._guard:

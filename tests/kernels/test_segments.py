@@ -280,6 +280,52 @@ def _with_b_frames(settings: Settings) -> Settings:
     return replace(settings, encode=EncodeSettings(codec="h264", preset="veryfast", options={"bf": "3"}))
 
 
+def wounded(data: bytes, *numbers: int) -> bytes:
+    """`data` with nothing that can be decoded in the packets of those frames, counted as they are shown."""
+    with av.open(io.BytesIO(data)) as opened:
+        packets = [p for p in opened.demux(opened.streams.video[0]) if p.size and p.pts is not None and p.pos]
+    harmed = bytearray(data)
+    for packet in [sorted(packets, key=lambda p: p.pts or 0)[number] for number in numbers]:
+        place = harmed.index(bytes(packet), packet.pos)
+        harmed[place : place + packet.size] = bytes(packet.size)
+    return bytes(harmed)
+
+
+INTRA: Final = replace(CFR, frames=20, options={"g": "1"}, container="mp4")
+
+
+@pytest.mark.parametrize("missing", [(9,), (8, 9), (10,), (19,)], ids=str)
+def test_what_cannot_be_decoded_is_concealed_in_its_segment(missing: tuple[int, ...]) -> None:
+    data = make(INTRA)
+    index = read_index(io.BytesIO(data))
+    settings = Settings(container="mkv", encode=LOSSLESS)
+    harmed = joined_with(wounded(data, *missing), [10], settings, index)
+    shown, true = samples(harmed), samples(data)
+    assert len(shown) == len(true)
+    for number, frame in enumerate(shown):
+        begin = 0 if number < 10 else 10
+        stand_in = next((n for n in range(number, begin - 1, -1) if n not in missing), None)
+        after = next(n for n in range(number, 21) if n not in missing)
+        expected = true[after if stand_in is None else stand_in]
+        assert frame == expected, number
+
+
+def joined_with(data: bytes, cuts: Sequence[int], settings: Settings, index: FrameIndex) -> bytes:
+    pieces, _ = in_segments(data, cuts, settings, index=index)
+    sink = io.BytesIO()
+    join_segments(io.BytesIO(data), sink, pieces, index, settings)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("missing", [(9,), (10,), tuple(range(3, 10))], ids=str)
+def test_missing_frames_are_refused_where_they_must_not_be_or_are_too_many(missing: tuple[int, ...]) -> None:
+    data = make(INTRA)
+    index = read_index(io.BytesIO(data))
+    settings = Settings(container="mkv", encode=LOSSLESS, strict=len(missing) == 1)
+    with pytest.raises(InputError):
+        joined_with(wounded(data, *missing), [10], settings, index)
+
+
 def test_a_segment_that_was_cut_off_is_not_what_it_was() -> None:
     data, settings = make(CFR), Settings(container="mkv", encode=LOSSLESS)
     sink = io.BytesIO()

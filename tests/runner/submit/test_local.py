@@ -7,6 +7,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import av
 import pytest
 
 from runner.cli import main
@@ -72,6 +73,20 @@ def test_it_makes_what_run_makes_and_leaves_nothing(desk: Desk, clip: Path, tmp_
     again = desk.run("submit", clip, out, *LOCAL, *CHAIN)
     assert again.returncode == 4
     assert "already exists" in again.stderr
+
+
+def test_damage_is_concealed_and_told(desk: Desk, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "in.mkv", frames=60, codec="libx264", gop=1)
+    with av.open(str(clip)) as opened:
+        packet = [packet for packet in opened.demux(video=0) if packet.size][55]  # past what planning decodes
+        data, size = bytearray(clip.read_bytes()), packet.size
+        place = data.index(bytes(packet))
+    data[place : place + size] = bytes(size)
+    clip.write_bytes(data)
+    done = desk.run("submit", clip, tmp_path / "out.mkv", *LOCAL, *CHAIN)
+    assert done.returncode == 0, done.stderr
+    assert "1 frames could not be decoded; the one before is shown for them (segment " in done.stderr
+    assert len(frames(tmp_path / "out.mkv")) == 60
 
 
 def test_dry_run_rents_and_writes_nothing(desk: Desk, clip: Path, tmp_path: Path) -> None:
