@@ -142,7 +142,7 @@ def test_the_child_ends_with_its_watchdog(sources: Path, tmp_path: Path) -> None
 
 
 def test_the_deadline_ends_a_worker_on_this_machine(sources: Path, tmp_path: Path) -> None:
-    slow = "nlmeans=s=3:r=15,nlmeans=s=3:r=15"
+    slow = ",".join(["nlmeans=s=3:p=15:r=31"] * 4)
     run = local_run(sources, tmp_path, "large.mp4", chain=slow)
     assert work(run, boot(run, deadline_s=time.time() + 4), log=tmp_path / "log") == os.EX_TEMPFAIL
     assert "the machine's time is over" in (tmp_path / "log").read_text()
@@ -153,7 +153,7 @@ def test_a_laptop_whose_clock_is_ahead_gives_no_longer_life(sources: Path, tmp_p
     def ahead() -> float:
         return time.time() + 3600
 
-    run = local_run(sources, tmp_path, "large.mp4", chain="nlmeans=s=3:r=15")
+    run = local_run(sources, tmp_path, "large.mp4", chain="nlmeans=s=3:p=15:r=31")
     given = boot(run, deadline_s=ahead() + 1.5, clock=ahead)
     assert work(run, given, log=tmp_path / "log") == os.EX_TEMPFAIL
     assert "the machine's time is over" in (tmp_path / "log").read_text()
