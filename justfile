@@ -54,7 +54,7 @@ damaged count="200":
 
 # The long run of jobs in bad weather: killed laptops and workers, lost replies, an API that falls silent
 chaos count="500":
-    FRAMEHAUL_CHAOS={{count}} {{bin}}pytest -n 2 tests/runner/chaos
+    FRAMEHAUL_CHAOS={{count}} {{bin}}pytest -n 8 tests/runner/chaos
 
 # Build the worker's image on a bare Debian and run it, without a Docker engine; needs root, buildah, debootstrap
 docker-smoke *arguments:
