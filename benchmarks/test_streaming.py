@@ -92,7 +92,7 @@ class SlowEncoder(KeyWorkspace):
             now_s = time.monotonic()
             space._free_s = max(space._free_s, now_s - SLACK_S) + len(data) / space.bytes_per_s
             space.computed_bytes += len(data)
-            time.sleep(max(0.0, space._free_s - now_s))
+            time.sleep(max(0.0, space._free_s - now_s))  # the cost that is simulated: nothing is waited for
             return send(data)
 
         made.write = write  # type: ignore[method-assign] # here the encoder takes its time

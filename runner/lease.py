@@ -170,7 +170,7 @@ def _noted(market: Market, label: str, instance: Instance) -> Instance:
     """`instance`, once the journal has it. What cannot be noted is not kept."""
     try:
         market.note("created", label, instance=instance.id)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: an instance that is in no journal must not stay
         end_instance(market.provider, instance.id, clock=market.clock, limit_s=market.end_limit_s)
         raise
     return instance

@@ -65,7 +65,7 @@ def decoder_caps(codec: str, chroma: str, depth: int) -> DecoderCaps:
             chromaformat=getattr(nvc.cudaVideoChromaFormat, chroma),
             bitdepth=depth,
         )
-    except Exception as error:  # its own two classes and RuntimeError have no common root
+    except Exception as error:  # PyNvVideoCodec's own two classes and RuntimeError have no common root
         raise UnavailableError(f"NVDEC cannot be asked: {first_line(error)}") from error
     return DecoderCaps(
         is_supported=bool(found["supported"]),
@@ -85,7 +85,7 @@ def encoder_caps(codec: str) -> EncoderCaps:
     nvc = load()
     try:
         found = nvc.GetEncoderCaps(gpuid=DEVICE, codec=codec)
-    except Exception as error:  # its own two classes and RuntimeError have no common root
+    except Exception as error:  # PyNvVideoCodec's own two classes and RuntimeError have no common root
         if any(code in str(error) for code in UNKNOWN_CODEC):
             raise UnavailableError(f"this GPU cannot encode {codec}") from error
         raise UnavailableError(encoder_problem(error)) from error

@@ -240,7 +240,7 @@ class NvDecoder(SoftwareDecoder):
             data.key, data.discardable = int(packet.is_keyframe), int(packet.is_discard)
         try:
             return self._decoder.Decode(data)
-        except Exception as error:  # as above
+        except Exception as error:  # PyNvVideoCodec's own two classes and RuntimeError have no common root
             raise DiffersError(f"it fails ({first_line(error)})") from error
 
     def _check_sequence(self, packet: Packet, converted: bytes) -> None:

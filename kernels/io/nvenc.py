@@ -245,7 +245,7 @@ class NvEncoder:
     def _packets(self, work: Any) -> Iterator[Packet]:
         try:
             outputs = work()
-        except Exception as error:  # as in _open, and CuPy's
+        except Exception as error:  # PyNvVideoCodec's and CuPy's classes have no common root
             raise UnavailableError(f"NVENC fails: {first_line(error)}; use --backend cpu") from error
         return map(self._packet, outputs)
 

@@ -128,7 +128,7 @@ def _run_chunk(
     from runner.spending import spent_usd
     from runner.ticket import new_run
 
-    batch = new_run(time.time())
+    batch, faults = new_run(time.time()), faults_of_a_file()
     spec = items[0].spec
     # One search for all: markets count them.
     offers = provider.offers(spec.requirements, max_price_usd_per_h=spec.max_price_usd_per_h)
@@ -137,7 +137,9 @@ def _run_chunk(
             raise Interrupted
         try:
             item.run = begin(item.spec, provider, root, quiet=True, batch=batch, offers=offers)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one file, the others go on
+        except Interrupted:
+            raise
+        except faults as error:
             _fail(item, error)
     ready = [item for item in items if item.run is not None]
     if not ready:
@@ -247,6 +249,7 @@ class _Ends:
 
     def one(self, number: int, done: Done) -> None:
         from runner.batch import write_sidecar
+        from runner.errors import Interrupted
         from runner.submission import tidy
         from runner.ticket import End
 
@@ -257,7 +260,9 @@ class _Ends:
             write_sidecar(item.spec, code_version=self._code_version)
             item.state, item.frames = "done", done.frames
             self._display.say(f"{one_line(item.spec.output)}: {done.frames} frames")
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one file, the others go on
+        except Interrupted:
+            raise
+        except faults_of_a_file() as error:
             _fail(item, error)
             delivered = False
         state = "finished" if item.state == "done" else "failed"
@@ -271,6 +276,15 @@ class _Ends:
                 tidy(run.bucket, run.ticket, delivered=delivered)
         except OSError as error:
             warn(f"{run.plan.run} could not be put away: {error}")
+
+
+def faults_of_a_file() -> tuple[type[Exception], ...]:
+    """What may be wrong with one file while the others go on; a fault of the program is none of them."""
+    from kernels.errors import KernelsError
+    from runner.errors import RunnerError
+    from storage.errors import StorageError
+
+    return KernelsError, RunnerError, StorageError, OSError
 
 
 def _fail(item: Item, error: Exception) -> None:

@@ -86,7 +86,7 @@ def carry_quietly(
         )
         try:
             outcome = conductor.conduct(adopted, rents=manner.rents, detaches=manner.detaches)
-        except BaseException:
+        except BaseException:  # Ctrl-C too must take back what the machines were given
             if manner.rents:  # who only looked on ends no run: another machine may carry it on
                 _give_up(run, conductor, "failed")
             raise

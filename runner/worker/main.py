@@ -87,7 +87,7 @@ def _do(boot: Boot, vital: Vital, redact: Redactor, started_s: float) -> int:
     except (StorageError, RunnerError) as error:
         log.error("the work failed: %s", error)  # noqa: TRY400 - as above
         report.say("failed", str(error))
-    except Exception as error:
+    except Exception as error:  # the edge of the process: the watchdog has to be told, whatever happened
         log.exception("an unexpected fault")
         report.say("failed", f"unexpected {type(error).__name__}: {error}")
     return GIVEN_UP

@@ -201,7 +201,7 @@ class SegmentWork:
         """Wait until a segment is committed, and say so."""
         try:
             commit = self.commits[segment.number] = future.result()
-        except BaseException:
+        except BaseException:  # whatever lost the segment, its frames are not done; it is raised again
             self._report.frames_done -= segment.last - segment.first
             raise
         self._report.say("processing", segment=segment.number, fps=commit.frames / max(commit.elapsed_s, 1e-3))
