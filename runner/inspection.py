@@ -50,7 +50,7 @@ def inspect_source(
 
     location, target = parse(spec.input), parse(spec.output)
     check_different(location, target)
-    _check_absent(spec)
+    _check_output(spec)
     encode = encode_settings(spec.encode)
     with open_input(location) as opened:
         check_rewinds(opened)
@@ -96,12 +96,19 @@ def stream_choices(spec: StreamSpec) -> StreamChoices:
     return StreamChoices(audio_codec=spec.audio_codec, subtitles=spec.subtitles, drop_unsupported=spec.drop_unsupported)
 
 
-def _check_absent(spec: JobSpec) -> None:
-    """Raises `OutputExistsError` for an output that is there and was not given up."""
+def _check_output(spec: JobSpec) -> None:
+    """That the output can be written: `OutputExistsError` for one that is there and was not given up, and for a path
+    `OutputFolderError` where no file can be made in its folder.
+    """
     import storage
     from storage.errors import OutputExistsError
+    from storage.uri import LocalUri, parse
 
-    if not spec.overwrite and storage.exists(spec.output):
+    if isinstance(parse(spec.output), LocalUri):
+        tried = storage.output(spec.output, overwrite=spec.overwrite)
+        tried.__enter__()
+        tried.discard()
+    elif not spec.overwrite and storage.exists(spec.output):
         raise OutputExistsError(f"{spec.output} already exists; add -y to replace it")
 
 

@@ -89,6 +89,14 @@ def test_damage_is_concealed_and_told(desk: Desk, tmp_path: Path) -> None:
     assert len(frames(tmp_path / "out.mkv")) == 60
 
 
+def test_an_output_that_cannot_be_written_starts_nothing(desk: Desk, clip: Path, tmp_path: Path) -> None:
+    refused = desk.run("submit", clip, tmp_path / "missing" / "out.mkv", *LOCAL, *CHAIN)
+    assert refused.returncode == 4
+    assert "does not exist; create it" in refused.stderr
+    assert desk.json("ps") == []
+    assert not (desk.home / "state/framehaul/instances.jsonl").exists()
+
+
 def test_dry_run_rents_and_writes_nothing(desk: Desk, clip: Path, tmp_path: Path) -> None:
     plan = desk.json("submit", clip, tmp_path / "out.mkv", *LOCAL, *CHAIN, "--dry-run")
     assert plan["frames"] == 60
