@@ -20,6 +20,12 @@ INCLUDE: Final = CUDA / "include"
 FOLDER_VARIABLE: Final = "FRAMEHAUL_CUBINS"
 
 
+FLUSH: Final = "--ftz=true"
+"""Denormal numbers are 0: what CuPy adds to whatever it compiles, so that its kernels and those made beforehand are the
+same. Where a kernel may be off by two units in the last place it says so itself: `__fdividef`, `rsqrtf`, `exp2f`."""
+EXACT: Final = "--fmad=false"
+
+
 def source_of(kernel: Kernel) -> str:
     """The text of `kernel`: its own, or that of the file it names."""
     return kernel.source if "\n" in kernel.source else (CUDA / kernel.source).read_text(encoding="utf-8")
@@ -27,8 +33,13 @@ def source_of(kernel: Kernel) -> str:
 
 def options_of(kernel: Kernel) -> tuple[str, ...]:
     """What NVRTC is told of `kernel`, beside the architecture."""
+    return (f"-I{INCLUDE}", *_language(kernel))
+
+
+def _language(kernel: Kernel) -> tuple[str, ...]:
+    """The options that are the same wherever this project is installed."""
     defines = (f"-D{name}={value}" for name, value in kernel.defines)
-    return ("-std=c++17", f"-I{INCLUDE}", *(("--fmad=false",) if kernel.exact else ()), *defines)
+    return ("-std=c++17", FLUSH, *((EXACT,) if kernel.exact else ()), *defines)
 
 
 @cache
@@ -42,7 +53,7 @@ def headers_digest() -> str:
 
 def file_name(kernel: Kernel, architecture: int) -> str:
     """Of the cubin of `kernel` for compute capability `architecture` (90 for 9.0)."""
-    facts = (source_of(kernel), kernel.entry, kernel.defines, kernel.exact, headers_digest())
+    facts = (source_of(kernel), kernel.entry, _language(kernel), headers_digest())
     digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
     return f"{kernel.entry}-{digest}.sm_{architecture}.cubin"
 

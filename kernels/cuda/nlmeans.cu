@@ -71,11 +71,11 @@ __device__ __forceinline__ Pair over_columns(Pair own) {
 }
 
 __device__ __forceinline__ float weight_of(int distance, int limit, float falloff) {
-    return distance <= limit ? __expf((float)distance * -falloff) : 0.0f;
+    return distance <= limit ? exp2f((float)distance * -falloff) : 0.0f;
 }
 
 // source, target: planes of width x height samples, pitches and frames in elements.
-// falloff: of the weight's logarithm, per unit of distance; limit: the largest distance that has a weight.
+// falloff: of the weight's binary logarithm, per unit of distance; limit: the largest distance that has a weight.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, MIN_BLOCKS)
     nlmeans(const SAMPLE_IN *__restrict__ source, int source_pitch, long long source_frame,
             SAMPLE_OUT *__restrict__ target, int target_pitch, long long target_frame, int width, int height,
@@ -154,7 +154,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, MIN_BLOCKS)
     for (int k = 0; k < ROWS; k++) {
         if (y + k < height) {
             SAMPLE_OUT *row = row_of(target, target_pitch, y + k);
-            const float2 value = make_float2(weighted[k].x / weights[k].x, weighted[k].y / weights[k].y);
+            const float2 value =
+                make_float2(__fdividef(weighted[k].x, weights[k].x), __fdividef(weighted[k].y, weights[k].y));
             if (x < width) {
                 row[x * STEP_OUT] = (SAMPLE_OUT)stored(value.x, scale, peak);
             }

@@ -32,7 +32,7 @@ struct Picture {
 };
 
 // source, target: planes of width x height samples, pitches and frames in elements. patch, window: radii.
-// falloff: of the weight's logarithm, per unit of distance; limit: the largest distance that has a weight.
+// falloff: of the weight's binary logarithm, per unit of distance; limit: the largest distance that has a weight.
 extern "C" __global__ void __launch_bounds__(TILE / 4 * TILE, 3)
     nlmeans_wide(const SAMPLE_IN *__restrict__ source, int source_pitch, long long source_frame,
                  SAMPLE_OUT *__restrict__ target, int target_pitch, long long target_frame, int width, int height,
@@ -84,7 +84,7 @@ extern "C" __global__ void __launch_bounds__(TILE / 4 * TILE, 3)
             for (int k = 0; k < 4; k++) {
                 distance += row[k + 2 * patch];
                 if (distance <= limit && x + k + dx >= 0 && x + k + dx < width) {
-                    const float weight = __expf((float)distance * -falloff);
+                    const float weight = exp2f((float)distance * -falloff);
                     weights[k] += weight;
                     weighted[k] += weight * (float)picture.at(x + k + dx, y + dy);
                 }
@@ -95,8 +95,8 @@ extern "C" __global__ void __launch_bounds__(TILE / 4 * TILE, 3)
     }
     if (y < height) {
         store_four(row_of(target + blockIdx.z * target_frame, target_pitch, y), x, width,
-                   make_float4(weighted[0] / weights[0], weighted[1] / weights[1], weighted[2] / weights[2],
-                               weighted[3] / weights[3]),
+                   make_float4(__fdividef(weighted[0], weights[0]), __fdividef(weighted[1], weights[1]),
+                               __fdividef(weighted[2], weights[2]), __fdividef(weighted[3], weights[3])),
                    scale, peak);
     }
 }

@@ -34,7 +34,8 @@
 #define WHOLE 1 // whether CHUNK rows are all of any tile's
 #endif
 
-constexpr int most_held_weights = 16; // of a column, in registers
+constexpr int threads = TILE_W / 4 * TILE_H / ROWS; // of a block
+constexpr int most_held_weights = 16;               // of a column, in registers
 
 // Weights of one target column: in registers where they are few.
 struct Column {
@@ -78,7 +79,7 @@ __device__ __forceinline__ float4 added(float4 sum, float weight, const float *f
 // source: source_width x source_height samples, target: width x height, pitches and frames in elements.
 // starts_*: the first source column (row) of every target column (row), before mirroring; weights_*: (period_*, TAPS_*)
 // of target column (row) i in row i % period_*.
-extern "C" __global__ void __launch_bounds__(TILE_W / 4 * TILE_H / ROWS, 4)
+extern "C" __global__ void __launch_bounds__(threads, 4)
     resample(const SAMPLE_IN *__restrict__ source, int source_pitch, long long source_frame,
              SAMPLE_OUT *__restrict__ target, int target_pitch, long long target_frame, int width, int height,
              int source_width, int source_height, float scale, int peak, const int *__restrict__ starts_x,
@@ -109,7 +110,8 @@ extern "C" __global__ void __launch_bounds__(TILE_W / 4 * TILE_H / ROWS, 4)
     for (int chunk = first_row; chunk < end_row; chunk += CHUNK) {
         const int rows = min(CHUNK, end_row - chunk);
 #if SPAN
-        load_tile<MIRROR>(staged, rows, source, source_pitch, first_column, chunk, source_width, source_height);
+        load_tile<MIRROR, threads>(staged, rows, source, source_pitch, first_column, chunk, source_width,
+                                   source_height);
         __syncthreads();
 #endif
         for (int j = thread / TILE_W; j < rows; j += TILE_H / ROWS / 4) {

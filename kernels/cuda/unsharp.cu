@@ -42,12 +42,13 @@ template <int RADIUS> struct Binomial {
     }
 };
 
+constexpr int threads = TILE_W / 4 * TILE_H / ROWS; // of a block
 constexpr int left_margin = (RADIUS_X + 3) / 4 * 4; // a multiple of 4: fours of tile and target are aligned alike
 constexpr int halo_w = TILE_W + 2 * left_margin;
 constexpr int halo_h = TILE_H + 2 * RADIUS_Y;
 
 // source, target: planes of width x height samples, pitches and frames in elements. amount: -2..5, below 0 blurs.
-extern "C" __global__ void __launch_bounds__(TILE_W / 4 * TILE_H / ROWS)
+extern "C" __global__ void __launch_bounds__(threads)
     unsharp(const SAMPLE_IN *__restrict__ source, int source_pitch, long long source_frame,
             SAMPLE_OUT *__restrict__ target, int target_pitch, long long target_frame, int width, int height,
             float scale, int peak, float amount) {
@@ -57,7 +58,7 @@ extern "C" __global__ void __launch_bounds__(TILE_W / 4 * TILE_H / ROWS)
     target += blockIdx.z * target_frame;
     const int left = blockIdx.x * TILE_W;
     const int top = blockIdx.y * TILE_H;
-    load_tile<REPEAT>(tile, halo_h, source, source_pitch, left - left_margin, top - RADIUS_Y, width, height);
+    load_tile<REPEAT, threads>(tile, halo_h, source, source_pitch, left - left_margin, top - RADIUS_Y, width, height);
     __syncthreads();
 
     const int i = 4 * threadIdx.x;

@@ -124,7 +124,7 @@ def _cuda(
 ) -> PlaneLaunch | None:
     if not params.planes >> plane_in.component & 1:
         return None
-    numbers = (np.float32(-1 / _sharpness(params)), np.float32(_limit(plane_in)))
+    numbers = (np.float32(_sharpness(params) / 4 - 1), np.float32(_limit(plane_in)))
     return tiled("cas.cu", plane_out, (*gain_and_peak(plane_in, plane_out), *numbers))
 
 

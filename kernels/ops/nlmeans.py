@@ -371,7 +371,7 @@ def _cuda(
     if window == 0:
         return None
     down_shift, scale, limit = _distance_scale(params.s, patch, plane_in.bits)
-    arguments = (*gain_and_peak(plane_in, plane_out), np.float32(8 * scale), np.int32(limit))
+    arguments = (*gain_and_peak(plane_in, plane_out), np.float32(8 * scale / math.log(2)), np.int32(limit))
     return patches(plane_out, arguments, patch=patch, window=window, down_shift=down_shift)
 
 

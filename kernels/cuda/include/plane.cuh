@@ -3,6 +3,7 @@
 // A sample is stored as `code << shift` in 8 or 16 bits. Kernels load stored samples as float, compute in that
 // unit, and store `value * scale`, rounded to nearest (ties up) and kept within 0..peak of the target. The
 // scale, a power of two in limited range, takes the source's depth and shift to the target's: 1 when they are equal.
+// What is rounded may be shifted up then: hardware encoders take whole codes at the top of 16 bits.
 //
 // Samples travel in fours: one load or store of 4 to 16 bytes where the address allows it, one by one elsewhere.
 #pragma once
@@ -18,6 +19,10 @@
 #endif
 #ifndef STEP_OUT
 #define STEP_OUT 1
+#endif
+
+#ifndef SHIFT_OUT
+#define SHIFT_OUT 0 // bits that a sample is shifted up by once it is rounded
 #endif
 
 // What lies beyond the edges of a plane.
@@ -84,15 +89,15 @@ template <Edge EDGE> __device__ __forceinline__ float4 load_four(const SAMPLE_IN
                        (float)row[inside<EDGE>(x + 3, width) * STEP_IN]);
 }
 
-// Fill `rows` rows of `tile` with the stored samples of a width x height plane from (left, top) on. Every thread of
-// the block takes part; `tile` is aligned to 16 bytes, and vector loads need a `left` that is a multiple of 4.
-template <Edge EDGE, int H, int W>
+// Fill `rows` rows of `tile` with the stored samples of a width x height plane from (left, top) on. Every one of the
+// block's THREADS threads takes part; `tile` is aligned to 16 bytes, and vector loads need a `left` that is a multiple
+// of 4.
+template <Edge EDGE, int THREADS, int H, int W>
 __device__ __forceinline__ void load_tile(float (&tile)[H][W], int rows, const SAMPLE_IN *plane, int pitch, int left,
                                           int top, int width, int height) {
     constexpr int fours = W / 4;
     const int thread = threadIdx.y * blockDim.x + threadIdx.x;
-    const int threads = blockDim.x * blockDim.y;
-    for (int i = thread; i < rows * fours; i += threads) {
+    for (int i = thread; i < rows * fours; i += THREADS) {
         const int j = i / fours;
         const int k = i % fours * 4;
         const SAMPLE_IN *row = row_of(plane, pitch, inside<EDGE>(top + j, height));
@@ -100,9 +105,9 @@ __device__ __forceinline__ void load_tile(float (&tile)[H][W], int rows, const S
     }
 }
 
-// The stored sample for `value`: the only rounding of a kernel. `peak` is the largest stored sample.
+// The stored sample for `value`: the only rounding of a kernel. `peak` is the largest sample before it is shifted up.
 __device__ __forceinline__ unsigned stored(float value, float scale, int peak) {
-    return (unsigned)fminf(fmaxf(value * scale + 0.5f, 0.0f), (float)peak);
+    return (unsigned)fminf(fmaxf(value * scale + 0.5f, 0.0f), (float)peak) << SHIFT_OUT;
 }
 
 // Write samples x..x+3 of a row of `width`, as far as they lie in it.

@@ -53,24 +53,36 @@ SHIM_LEAST_AND_GREATEST(unsigned)
 SHIM_LEAST_AND_GREATEST(long long)
 #undef SHIM_LEAST_AND_GREATEST
 
+namespace shim {
+// What a GPU may give in place of `right`, where it promises two units in the last place (CUDA C Programming Guide,
+// mathematical functions): as far off as that, to a side that depends on the number.
+inline float off(float right) {
+    unsigned bits;
+    memcpy(&bits, &right, sizeof bits);
+    const float side = bits * 2654435761u >> 31 ? INFINITY : -INFINITY;
+    return isnormal(right) ? nextafterf(nextafterf(right, side), side) : right;
+}
+} // namespace shim
+
 inline float min(float a, float b) {
     return fminf(a, b);
 }
 inline float max(float a, float b) {
     return fmaxf(a, b);
 }
-inline float rsqrtf(float x) {
-    return 1.0f / sqrtf(x);
-}
 inline float __saturatef(float x) {
     return x >= 1.0f ? 1.0f : x > 0.0f ? x : 0.0f;
 }
-inline float __expf(float x) {
-    return expf(x);
+inline float rsqrtf(float x) {
+    return shim::off(1.0f / sqrtf(x));
 }
 inline float __fdividef(float a, float b) {
-    return a / b;
+    return fabsf(b) > 0x1p126f ? 0.0f * a : shim::off(a / b);
 }
+inline float approximate_exp2f(float x) {
+    return shim::off(exp2f(x));
+}
+#define exp2f approximate_exp2f
 inline int __float2int_rn(float x) {
     return (int)nearbyintf(x);
 }

@@ -37,7 +37,6 @@ _NO_BLOCK = "the grid has no block behind the last plane's"
 _LAST_PLANE: Final = {"pairs": 1, "one of a pair": 1, "planes": 2, "triplets": 0}
 """Generated text -> number of its last section."""
 EQUIVALENT: Final[dict[tuple[str, str], str]] = {
-    ("cas.cu", "const float room = high >= 0.0f ? fminf(low, ceiling - high) / high : 0.0f;"): "fmaxf drops 0 / 0",
     ("copy.cu", "if (x > width || y >= height) {"): _UNUSED,
     ("copy.cu", "} else if (column > 0 && column + COUNT <= source_width && is_aligned<In>(line + column)) {"): _SLOWER,
     ("copy.cu", "} else if (column >= 0 && column + COUNT < source_width && is_aligned<In>(line + column)) {"): _SLOWER,
@@ -67,7 +66,7 @@ EQUIVALENT: Final[dict[tuple[str, str], str]] = {
     },
     (HEADER, "if (i > 0 && i < count) {"): _SLOWER,
     (HEADER, "if (x > 0 && x + 3 < width) {"): _SLOWER,
-    ("nlmeans.cu", "return distance < limit ? __expf((float)distance * -falloff) : 0.0f;"): "a weight of 1/255",
+    ("nlmeans.cu", "return distance < limit ? exp2f((float)distance * -falloff) : 0.0f;"): "a weight of 1/255",
     ("nlmeans_wide.cu", "if (distance < limit && x + k + dx >= 0 && x + k + dx < width) {"): "a weight of 1/255",
 }
 """(file, mutated line) -> why no picture can tell it from the right one within a code.

@@ -9,6 +9,9 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <vector>
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
 
 namespace shim {
 uint3 thread_index, block_index;
@@ -266,6 +269,19 @@ class Handlers {
 };
 char Handlers::memory_[1 << 16];
 
+// Denormal numbers are 0 during a launch, as `--ftz=true` has it.
+class Flushing {
+#if defined(__x86_64__)
+  public:
+    Flushing() : before_(_mm_getcsr()) { _mm_setcsr(before_ | to_zero | taken_for_zero); }
+    ~Flushing() { _mm_setcsr(before_); }
+
+  private:
+    static constexpr unsigned to_zero = 1 << 15, taken_for_zero = 1 << 6;
+    unsigned before_;
+#endif
+};
+
 void blame(Launch *launch) {
     const unsigned where[] = {block_index.x,  block_index.y,  block_index.z,
                               thread_index.x, thread_index.y, thread_index.z};
@@ -299,6 +315,7 @@ unsigned lane() {
 
 int run(Launch *launch, void (*body)(void *), void *argument, char *shared, size_t shared_bytes) {
     Handlers handlers;
+    Flushing flushing;
     if (const int number = sigsetjmp(fault, 1)) {
         launch->signal = number;
         blame(launch);

@@ -62,6 +62,13 @@ extern "C" __global__ void gatherer(const unsigned char *source, unsigned char *
     target[threadIdx.x] = four.x;
 }
 extern "C" __global__ void taker(const unsigned short *source, unsigned char *target, int count) {}
+extern "C" __global__ void reckoner(const float *source, float *target) {
+    const float x = source[threadIdx.x];
+    target[threadIdx.x] = __fdividef(3.0f, x);
+    target[threadIdx.x + 64] = rsqrtf(x);
+    target[threadIdx.x + 128] = exp2f(-x);
+    target[threadIdx.x + 192] = x * 1e-20f * 1e-20f;
+}
 """
 
 
@@ -127,3 +134,22 @@ def test_launch_that_no_gpu_takes(run: Any) -> None:
     source = guarded(np.zeros(64, np.uint8))
     with pytest.raises(LaunchError, match="cannot run"):
         module().get_function("reverse")((1,), (2048,), (source, source, np.int32(0)))
+
+
+def test_numbers_are_as_far_off_as_a_gpus_may_be(rng: np.random.Generator) -> None:
+    numbers = rng.uniform(1, 16, 64).astype(np.float32)
+    found = guarded(np.zeros(256, np.float32), writeable=True)
+    module().get_function("reckoner")((1,), (64,), (guarded(numbers), found))
+    exact = numbers.astype(float)
+    for made, right in zip(found.reshape(4, 64), (3 / exact, exact**-0.5, 2**-exact), strict=False):
+        off = (made - right) / np.spacing(right.astype(np.float32))
+        assert (np.abs(np.abs(off) - 2) <= 1).all()  # what is right is rounded before, by a step or less
+        assert {*np.sign(off)} == {-1, 1}
+
+
+def test_denormal_numbers_are_nothing_during_a_launch() -> None:
+    numbers = np.full(64, 8, np.float32)
+    found = guarded(np.ones(256, np.float32), writeable=True)
+    module().get_function("reckoner")((1,), (64,), (guarded(numbers), found))
+    assert (found[192:] == 0).all()
+    assert (numbers * np.float32(1e-20) * np.float32(1e-20) > 0).all(), "only during it"

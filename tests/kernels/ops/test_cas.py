@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from kernels.backends.parts import plane_format
 from kernels.errors import FormatError
+from kernels.frame import VideoFormat
 from kernels.ops.cas import CAS, CasParams
+from kernels.pixel_format import pixel_format
+from tests.kernels.cuda.engine import StrictEngine
+from tests.kernels.cuda.planes import Lie, run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +58,23 @@ def test_direct_evaluation(
         assert ours is not None
         # Half a code of rounding; at strength 1 the divisor falls to 1/400 of its terms: 24 - 9 bits remain.
         assert np.abs(ours - direct(picture, strength, depth)).max() <= 0.5 + 2.0 ** (depth - 15)
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("level", [2000, 32767])
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_kernel_where_the_picture_is_nearly_flat(strength: float, level: int, rng: np.random.Generator) -> None:
+    """There the divisor of the published form falls to 1/400 of its terms; the kernel's has nothing to lose."""
+    params, depth = CasParams(strength=strength), 16
+    form = VideoFormat(width=64, height=40, pixel_format=pixel_format(f"gray{depth}"))
+    plane = plane_format(form, 0)
+    assert CAS.cuda is not None
+    launch = CAS.cuda(params, form, form, plane, plane)
+    assert launch is not None
+    for unrest in (3, 30, 80):
+        codes = (level + rng.integers(-unrest, unrest, (40, 64), endpoint=True)).astype(np.uint16)
+        (made,) = run(StrictEngine(), launch, plane, plane, (codes,), Lie())
+        assert np.abs(made - direct(codes, strength, depth)).max() <= 0.6
 
 
 def test_hand_worked_dot(run_plane: PlaneRunner) -> None:
