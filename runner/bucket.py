@@ -11,7 +11,8 @@ from runner.errors import RunnerError
 from runner.folder import RunFolder
 from runner.spec import Record
 from storage.errors import ChangedError, MissingError
-from storage.place import place_of
+from storage.outputs import check_writable
+from storage.place import Place, place_of
 from storage.reader import ObjectReader
 from storage.uri import LocalUri, ObjectUri
 
@@ -109,6 +110,11 @@ class RunBucket:
 
     def write_bytes(self, uri: Uri, data: bytes, *, content_type: str | None = None) -> None:
         self._store.put(self.bucket.key(uri), data, content_type=content_type)
+
+    def check_writable(self) -> None:
+        """That machines can write what they do. Raises what a bucket says; a folder says it at the first record."""
+        if isinstance(self.bucket.root, ObjectUri):
+            check_writable(Place(self._store, self.bucket.key(self.folder.object("probe"))))
 
     def exists(self, uri: Uri) -> bool:
         return self.head(uri) is not None

@@ -6,6 +6,7 @@
     ├── Interrupted  (RuntimeError)  Ctrl-C or a request to end, after everything was put away
     ├── PlanError    (ValueError)    a job that cannot be planned within its limits
     ├── WorkerError  (RuntimeError)  a worker could not do its part; the message says which
+    ├── RefusedPlaceError (PermissionError) a store takes nothing where the job has to write, whoever asks
     ├── JobFailedError (RuntimeError) the job itself cannot be done, says the worker, with its exit code
     └── ProviderError (OSError)      the market of machines refused or failed
         ├── OfferGoneError           somebody else was faster; nothing was rented
@@ -49,6 +50,10 @@ class PlanError(RunnerError, ValueError):
 
 class WorkerError(RunnerError, RuntimeError):
     """A worker could not do its part."""
+
+
+class RefusedPlaceError(RunnerError, PermissionError):
+    """A store takes nothing where the job has to write, whichever machine asks: the job itself is at fault."""
 
 
 class JobFailedError(RunnerError, RuntimeError):

@@ -90,8 +90,8 @@ class Conductor:
         `adopted` are instances of the run that live already: the best is followed, the others end. Without `rents`,
         nothing is rented in their place. With `detaches`, the run is left to itself once a machine is at work.
 
-        Raises `PlanError` when the limits allow no more, `WorkerError` when the work itself fails, and what the
-        provider raises; `OrphanedInstanceError` above all.
+        Raises `PlanError` when the limits allow no more, `WorkerError` when the work itself fails, `StorageError` when
+        the run's folder takes nothing any more, and what the provider raises; `OrphanedInstanceError` above all.
         """
         self._detaches = detaches
         alive = self._machines.alive(adopted)
@@ -113,6 +113,8 @@ class Conductor:
                 continue
             if not rents:
                 raise WorkerError(f"no machine works for {run} any more; `runner resume {run}` rents another")
+            if self._losses or self._segments_done:  # one that is lost may have found nothing to write into
+                self.job.bucket.check_writable()
             try:
                 outcome = self._rent_and_follow()
             except OfferGoneError as error:

@@ -37,9 +37,14 @@ class SourceFacts:
 
 
 def inspect_source(
-    spec: JobSpec, *, index: FrameIndex | None = None, on_progress: Callable[[int, int], None] | None = None
+    spec: JobSpec,
+    *,
+    index: FrameIndex | None = None,
+    writes: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> SourceFacts:
-    """Reads the source's index and one frame; refuses everything that `runner run` would refuse at its start.
+    """Reads the source's index and one frame; refuses everything that `runner run` would refuse at its start, and an
+    output that cannot be written. Without `writes`, the output is not looked at: nothing new will be written.
 
     `index` is what is known of the source already, as when a run goes on: then it is not read again.
     `on_progress(done_bytes, total_bytes)` tells how far the reading of it has come: all of a Matroska file is read.
@@ -50,7 +55,8 @@ def inspect_source(
 
     location, target = parse(spec.input), parse(spec.output)
     check_different(location, target)
-    _check_output(spec)
+    if writes:
+        _check_output(spec)
     encode = encode_settings(spec.encode)
     with open_input(location) as opened:
         check_rewinds(opened)
@@ -97,19 +103,15 @@ def stream_choices(spec: StreamSpec) -> StreamChoices:
 
 
 def _check_output(spec: JobSpec) -> None:
-    """That the output can be written: `OutputExistsError` for one that is there and was not given up, and for a path
-    `OutputFolderError` where no file can be made in its folder.
+    """That the output can be written: `OutputExistsError` for one that is there and was not given up, and what
+    `storage.check_writable` raises. A machine would find out only when it was paid for.
     """
     import storage
     from storage.errors import OutputExistsError
-    from storage.uri import LocalUri, parse
 
-    if isinstance(parse(spec.output), LocalUri):
-        tried = storage.output(spec.output, overwrite=spec.overwrite)
-        tried.__enter__()
-        tried.discard()
-    elif not spec.overwrite and storage.exists(spec.output):
+    if not spec.overwrite and storage.exists(spec.output):
         raise OutputExistsError(f"{spec.output} already exists; add -y to replace it")
+    storage.check_writable(spec.output)
 
 
 def _rewind(opened: InputLike) -> None:

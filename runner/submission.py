@@ -98,10 +98,11 @@ def submit(
     spec, run = made.spec, made.plan.work.run
     given, target = parse(spec.input), parse(spec.output)
     facts, uploaded = made.facts, None
+    run_bucket = bucket.run(run)
+    run_bucket.check_writable()
     if isinstance(given, LocalUri) and provider.costs:
         uploaded = upload(given, bucket, on_progress=on_progress)
         facts = moved(facts, _source_id(uploaded))
-    run_bucket = bucket.run(run)
     output: Uri = target
     if isinstance(target, LocalUri) and provider.costs:
         output = run_bucket.folder.object(f"output/{target.name}")

@@ -216,6 +216,29 @@ def output(
     return ObjectOutput(place, overwrite=overwrite, head_bytes=head_bytes, resume=resume)
 
 
+def check_writable(location: Location, *, credentials: Credentials | None = None) -> None:
+    """That bytes can be stored at `location`, by beginning to: nothing appears there, and what is there stays.
+
+    Raises what writing would raise at its start: a key without the right, no such bucket or folder, a quota.
+    """
+    from storage.uri import LocalUri
+
+    uri = _uri(location)
+    if isinstance(uri, LocalUri):
+        from storage.local import LocalOutput
+
+        tried = LocalOutput(uri.path, overwrite=True)
+        try:
+            tried.__enter__().write(b"\0")
+        finally:
+            tried.discard()
+        return
+    from storage.outputs import check_writable as check
+    from storage.place import place_of
+
+    check(place_of(uri, credentials=credentials))
+
+
 def _uri(location: Location) -> Uri:
     import os
 

@@ -170,6 +170,33 @@ class ConnectionFailedError(RequestError, ConnectionError):
     """No answer, or one that broke off."""
 
 
+LASTING: Final = frozenset(
+    {
+        "AccessDenied", "AllAccessDisabled", "AccountProblem",
+        "NoSuchBucket", "InvalidBucketName", "InvalidBucketState", "MethodNotAllowed",
+        "EntityTooLarge", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded",
+    }
+)  # fmt: skip
+"""Codes of S3 that say that something has to be allowed, made or freed first. Swift and Ceph have words of their own
+for a quota."""
+
+
+def is_lasting(error: StorageError) -> bool:
+    """Whether the same is refused to whoever asks, with whatever key for it, until somebody changes something.
+
+    Not so with a key that is unknown, revoked or expired, a clock that is wrong, an upload that was aborted, or an
+    answer without a code of S3, which a proxy may have given: another machine with another key may be served.
+    """
+    if isinstance(error, CapError | KeyNameError | OutputFolderError | OutputExistsError):
+        return True
+    if isinstance(error, WriteError):
+        return WriteError.explains(error)
+    if not isinstance(error, RequestError):
+        return False
+    failure = error.failure
+    return failure.code in LASTING and "expire" not in failure.message.lower()
+
+
 def is_cap(failure: Failure) -> bool:
     """Whether `failure` says that an account's cap is used up: a 403 whose text alone tells."""
     return failure.status == 403 and (

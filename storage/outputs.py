@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from storage.errors import MissingError, OutputExistsError
+from storage.errors import MissingError, OutputExistsError, StorageError
 from storage.journal import usable_journal
 from storage.resuming import Resuming
 from storage.transfer import content_type_of
@@ -98,3 +99,17 @@ class ObjectOutput:
         except MissingError:
             return
         raise OutputExistsError(f"{name} already exists; add -y to replace it")
+
+
+def check_writable(place: Place) -> None:
+    """That bytes can be stored under a key: an upload is begun, given one byte, and aborted, so that nothing appears.
+
+    Raises what the store says where it refuses.
+    """
+    store, key = place.store, place.key
+    upload = store.create_upload(key)
+    try:
+        store.upload_part(key, upload, 1, b"\0")
+    finally:
+        with suppress(StorageError):  # what cannot be aborted now is swept later
+            store.abort_upload(key, upload)

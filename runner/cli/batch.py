@@ -127,6 +127,7 @@ def _run_chunk(
     from runner.errors import Interrupted, OrphanedInstanceError, RunnerError
     from runner.spending import spent_usd
     from runner.ticket import new_run
+    from storage.errors import StorageError
 
     batch, faults = new_run(time.time()), faults_of_a_file()
     spec = items[0].spec
@@ -147,7 +148,7 @@ def _run_chunk(
     with progress_display(quiet=manner.quiet or manner.json) as display:
         try:
             return _conduct(batch, ready, provider, root, stop, display, manner, code_version, spent)
-        except RunnerError as error:
+        except (RunnerError, StorageError) as error:
             left = [item for item in ready if item.state == "waiting"]
             if not left or isinstance(error, Interrupted | OrphanedInstanceError):
                 raise

@@ -42,6 +42,7 @@ def error_table() -> dict[type[BaseException], ExitCode]:
         runner.Interrupted: ExitCode.INTERRUPTED,
         runner.PlanError: ExitCode.USAGE,
         runner.WorkerError: ExitCode.PROVIDER,
+        runner.RefusedPlaceError: ExitCode.OUTPUT,
         runner.JobFailedError: ExitCode.UNEXPECTED,
         runner.OrphanedInstanceError: ExitCode.STILL_BILLING,
         runner.ProviderError: ExitCode.PROVIDER,

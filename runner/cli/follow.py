@@ -196,11 +196,14 @@ def _carry_on(name: str, named: str | None, manner: Manner, *, changes: dict[str
             found.write(found.folder.ticket, ticket)
         if facts.end is not None and facts.end.state != "finished":
             found.delete(found.folder.end)
+        if facts.news.done is not None and not facts.news.done.ok:  # what was at fault may be put right by now
+            found.delete(found.folder.object(found.folder.DONE))
     provider = open_provider(ticket.provider)
     look_first({provider.name: provider}, buckets)
     # An output that is there may be this run's own, written just before its worker was lost.
     index = unpack_index(found.read_bytes(found.folder.index) or b"", digest=facts.plan.index_digest)
-    source = inspect_source(facts.plan.spec.model_copy(update={"overwrite": True}), index=index)
+    spec = facts.plan.spec.model_copy(update={"overwrite": True})
+    source = inspect_source(spec, index=index, writes=changes is not None)
     run = Submitted(plan=facts.plan, ticket=ticket, facts=source, bucket=found)
     with stop_on_signals(StopRequest(), say=STOPPING) as stop:
         carry(run, provider, stop, manner=manner, adopted=working_for(facts.plan.run, provider))

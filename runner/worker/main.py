@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from kernels.errors import KernelsError, UnavailableError
-from runner.errors import MissingInputError, RunnerError, WorkerError
+from runner.errors import MissingInputError, RefusedPlaceError, RunnerError, WorkerError
 from runner.records import Done, WorkPlan
 from runner.source_index import unpack_index
 from runner.worker.boot import KeyAccess, job_notes, load_boots, write_private
@@ -22,6 +22,7 @@ from runner.worker.finalise import Joiner
 from runner.worker.notes import first_start_s
 from runner.worker.probe import GiveUpError, probe
 from runner.worker.redact import Redactor
+from runner.worker.refusal import Trials, check_places, find_refusal
 from runner.worker.segments import SegmentWork
 from runner.worker.with_keys import KeyWorkspace
 from runner.worker.with_urls import UrlWorkspace
@@ -30,6 +31,7 @@ from storage.errors import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runner.records import Commit
     from runner.worker.boot import Boot
     from runner.worker.workspace import Workspace
 
@@ -79,12 +81,11 @@ def _do(boot: Boot, vital: Vital, redact: Redactor, started_s: float) -> int:
     except (GiveUpError, UnavailableError) as error:
         log.warning("this machine is given up: %s", error)
         report.say("giving-up", str(error))
-    except (KernelsError, MissingInputError) as error:
-        log.error("the job cannot be done: %s", error)  # noqa: TRY400 - the line says it all
-        _put_failure(boot, workspace, error)
-        report.say("failed", str(error))
-        return DONE
+    except (KernelsError, MissingInputError, RefusedPlaceError) as error:
+        return _fail_job(boot, workspace, report, error)
     except (StorageError, RunnerError) as error:
+        if (refusal := find_refusal(boot, error)) is not None:
+            return _fail_job(boot, workspace, report, refusal)
         log.error("the work failed: %s", error)  # noqa: TRY400 - as above
         report.say("failed", str(error))
     except Exception as error:  # the edge of the process: the watchdog has to be told, whatever happened
@@ -108,10 +109,17 @@ def _work(boot: Boot, workspace: Workspace, report: Reporter, started_s: float) 
     index = unpack_index(workspace.read_index(), digest=plan.index_digest)
     report.say("probing")
     found = probe(workspace, plan)
+    check_places(boot)
     log.info("%s", found)
     report.say("processing", found)
+    trials = Trials(boot)
     with Joiner(workspace, plan, index, report) as joiner:
-        SegmentWork(workspace, plan, index, boot.worker, report, on_commit=joiner.take).run()
+
+        def take(commit: Commit) -> None:
+            joiner.take(commit)
+            trials.tick()
+
+        SegmentWork(workspace, plan, index, boot.worker, report, on_commit=take).run()
         joiner.finish()
     if report.first_frame_s is not None:
         log.info("first frame %.1f s after the start", report.first_frame_s - started_s)
@@ -138,13 +146,20 @@ def _read_plan(boot: Boot, workspace: Workspace) -> WorkPlan:
     return plan
 
 
-def _put_failure(boot: Boot, workspace: Workspace, error: Exception) -> None:
-    """The job itself is at fault: no other machine should try it again."""
+def _fail_job(boot: Boot, workspace: Workspace, report: Reporter, error: Exception) -> int:
+    """The job itself is at fault: no other machine should try it again. The exit code, as of `work`."""
     from runner.cli.exit_codes import exit_code
 
+    log.error("the job cannot be done: %s", error)
     code = exit_code(error)
     done = Done(plan=boot.plan_digest, ok=False, frames=0, message=str(error)[:2000], exit_code=int(code or 1))
-    workspace.put_done(done.model_dump_json().encode())
+    try:
+        workspace.put_done(done.model_dump_json().encode())
+    except StorageError as failure:  # whose keys are dead, or whose bucket is gone, has no say
+        log.error("that cannot be told: %s", failure)  # noqa: TRY400 - the line says it all
+        return GIVEN_UP
+    report.say("failed", str(error))
+    return DONE
 
 
 def _limits(boot: Boot, notes: Path) -> dict[str, Any]:
