@@ -5,6 +5,7 @@
     ├── OutputFolderError                        the folder of the output is missing or takes no new file
     ├── SameFileError                            input and output are one file
     ├── WriteError                               bytes that could not be stored: disk full, quota, device gone
+    │   └── TooLargeError                        more bytes than were permitted
     ├── UriError            (ValueError)         a location that cannot be read
     ├── KeyNameError        (ValueError)         a key that the store cannot hold
     ├── CredentialsError                         a key or region that is missing or malformed
@@ -75,6 +76,10 @@ class WriteError(StorageError):
         written = cls(f"cannot write {os.fspath(path)}: {advice}")
         written.errno = error.errno
         return written
+
+
+class TooLargeError(WriteError):
+    """More bytes than were permitted."""
 
 
 class UriError(StorageError, ValueError):
@@ -187,7 +192,7 @@ def is_lasting(error: StorageError) -> bool:
     Not so with a key that is unknown, revoked or expired, a clock that is wrong, an upload that was aborted, or an
     answer without a code of S3, which a proxy may have given: another machine with another key may be served.
     """
-    if isinstance(error, CapError | KeyNameError | OutputFolderError | OutputExistsError):
+    if isinstance(error, CapError | KeyNameError | OutputFolderError | OutputExistsError | TooLargeError):
         return True
     if isinstance(error, WriteError):
         return WriteError.explains(error)

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from storage.errors import Failure, JournalError, MissingError, RequestError, WriteError
+from storage.errors import Failure, JournalError, MissingError, RequestError, TooLargeError
 from storage.http import Web, WebStore
 from storage.lanes import Lanes
 from storage.parts import PART_BYTES, part_bytes_for
@@ -126,7 +126,7 @@ class GrantStore:
         self._check(key)
         del upload
         if number > len(self.grant.part_urls):
-            raise WriteError(f"{self.grant.name} grew past {self.grant.max_bytes} bytes, all that was permitted")
+            raise TooLargeError(f"{self.grant.name} grew past {self.grant.max_bytes} bytes, all that was permitted")
         answer = self._send(f"writing part {number} of", "PUT", self.grant.part_urls[number - 1], data)
         return Part(number=number, size_bytes=len(data), etag=answer.get("ETag", "").strip('"'))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from runner.errors import RefusedPlaceError
 from runner.folder import RunFolder
 from runner.worker.boot import UrlAccess
-from storage.errors import CapError, StorageError, is_lasting
+from storage.errors import CapError, StorageError, TooLargeError, is_lasting
 from storage.grants import GrantStore
 from storage.outputs import check_writable
 from storage.place import place_of
@@ -69,6 +69,8 @@ def find_refusal(boot: Boot, error: Exception) -> RefusedPlaceError | None:
         return None
     if isinstance(error, CapError):  # of the whole account
         return RefusedPlaceError(f"{error}; then `runner resume {boot.run}` goes on")
+    if isinstance(error, TooLargeError):  # the next machine would be permitted as much
+        return RefusedPlaceError(f"{error}: submit the job again with a higher --crf, or with keys that B2 makes")
     try:
         _try_all(boot)
     except RefusedPlaceError as refusal:

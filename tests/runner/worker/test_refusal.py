@@ -10,10 +10,11 @@ import pytest
 from runner.access import Mode
 from runner.errors import RefusedPlaceError
 from runner.records import Done, Progress
-from runner.worker.boot import Boot, fetch
+from runner.worker.boot import Boot, UrlAccess, fetch
 from runner.worker.main import DONE, GIVEN_UP
 from runner.worker.refusal import EVERY_S, Trials, check_places, find_refusal
-from storage.errors import Failure, refused
+from storage.errors import Failure, TooLargeError, refused
+from storage.grants import GrantStore
 from storage.keys import KeyService
 from storage.uri import ObjectUri, parse
 from tests.runner.e2e.stage import KeyMaker
@@ -185,3 +186,12 @@ def test_what_the_account_has_used_up_is_the_jobs(run: Run) -> None:
     error = refused("writing out.mkv", Failure(status=403, code="AccessDenied", message="Storage cap exceeded"))
     refusal = find_refusal(document, error)
     assert "Caps & Alerts" in str(refusal)
+
+
+def test_what_is_larger_than_permitted_is_the_jobs(run: Run) -> None:
+    document = read_boot(run.access(mode=Mode.URLS).boot(LABEL, deadline_s=time.time() + LONG_S))
+    assert isinstance(document.access, UrlAccess)
+    grant = document.access.outputs[0]
+    with pytest.raises(TooLargeError) as error:
+        GrantStore(grant).upload_part(grant.key, grant.upload, len(grant.part_urls) + 1, b"more")
+    assert "with a higher --crf" in str(find_refusal(document, error.value))
