@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -109,7 +110,14 @@ class Queue(Enum):
 
 
 class FrameEngine(Engine, Protocol):
-    """An engine that whole frames go through: memory by the block, copies beside launches, graphs of launches."""
+    """An engine that whole frames go through: memory by the block, copies beside launches, graphs of launches.
+
+    Launches, copies, replays, events and waits are made within `current`.
+    """
+
+    def current(self) -> AbstractContextManager[object]:
+        """Makes the engine's device the calling thread's current one, and then the thread's own again."""
+        ...
 
     def pinned(self, size_bytes: int) -> NDArray[np.uint8]:
         """Host memory that copies reach while launches run."""

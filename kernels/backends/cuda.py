@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,8 @@ from kernels.launch import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -30,6 +32,7 @@ DEFAULT_SHARED_BYTES: Final = 48 << 10
 """Dynamic shared memory that a kernel may use without asking for more."""
 _DLPACK_CUDA: Final = 2  # kDLCUDA of dlpack.h
 _FAILED: Final = "the GPU failed"
+_NOTHING_TO_DO: Final = nullcontext()
 
 
 class CudaExecutor(DeviceExecutor):
@@ -70,12 +73,13 @@ class CupyEngine:
 
     def __init__(self) -> None:
         device = cupy.cuda.Device(0)
-        device.use()
         self._device_id = int(device.id)
         self._architecture = int(device.compute_capability)
-        self._streams = {
-            queue: cupy.cuda.Stream(non_blocking=True) for queue in (Queue.UPLOAD, Queue.COMPUTE, Queue.DOWNLOAD)
-        }
+        self._has_no_other = int(cupy.cuda.runtime.getDeviceCount()) == 1
+        with device:
+            self._streams = {
+                queue: cupy.cuda.Stream(non_blocking=True) for queue in (Queue.UPLOAD, Queue.COMPUTE, Queue.DOWNLOAD)
+            }
         self._capturing = threading.local()
         """`stream`: what this thread captures on, if it does."""
         self._loaded: dict[Kernel, Any] = {}
@@ -83,30 +87,26 @@ class CupyEngine:
         self.name = str(properties["name"].decode(errors="replace"))
         self.cache_bytes = int(properties["l2CacheSize"])
 
+    def current(self) -> AbstractContextManager[object]:
+        # What happens for every frame asks the driver nothing where every thread's device is this one.
+        return _NOTHING_TO_DO if self._has_no_other else cupy.cuda.Device(self._device_id)
+
     def load(self, kernel: Kernel) -> Any:
         """The compiled entry point: a cubin made beforehand, else from CuPy's cache, else compiled now."""
         if kernel not in self._loaded:
-            self._loaded[kernel] = self._load(kernel)
+            with _translated(f"kernel {kernel.entry} cannot be loaded for sm_{self._architecture}"), self.current():
+                self._loaded[kernel] = cubins.load(kernel, self._architecture, _open, _compile)
         return self._loaded[kernel]
 
-    def _load(self, kernel: Kernel) -> Any:
-        found = cubins.find(kernel, self._architecture)
-        with _translated(f"kernel {kernel.entry} cannot be loaded for sm_{self._architecture}"):
-            if found is not None:
-                return cupy.RawModule(path=str(found)).get_function(kernel.entry)
-            options = (*cubins.options_of(kernel), f"-DHEADERS_DIGEST=0x{cubins.headers_digest()}")
-            module = cupy.RawModule(code=cubins.source_of(kernel), options=options)
-            return module.get_function(kernel.entry)
-
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-        with _translated(f"{np.prod(shape) * dtype.itemsize >> 20} MiB of GPU memory cannot be had"):
+        with _translated(f"{np.prod(shape) * dtype.itemsize >> 20} MiB of GPU memory cannot be had"), self.current():
             memory = cupy.empty(shape, dtype)
             # CuPy may have had it back from work that its stream, which ours do not wait for, has yet to do.
             cupy.cuda.get_current_stream().synchronize()
             return memory
 
     def upload(self, array: NDArray[Any]) -> Any:
-        with _translated(f"{array.nbytes >> 20} MiB cannot be brought to the GPU"):
+        with _translated(f"{array.nbytes >> 20} MiB cannot be brought to the GPU"), self.current():
             uploaded = cupy.asarray(array)
             cupy.cuda.get_current_stream().synchronize()  # our streams do not wait for that one
         return uploaded
@@ -129,7 +129,7 @@ class CupyEngine:
             function(grid, block, tuple(arguments), shared_mem=shared_bytes)
 
     def pinned(self, size_bytes: int) -> NDArray[np.uint8]:
-        with _translated(f"{size_bytes >> 20} MiB of pinned memory cannot be had"):
+        with _translated(f"{size_bytes >> 20} MiB of pinned memory cannot be had"), self.current():
             memory = cupy.cuda.alloc_pinned_memory(size_bytes)
         return np.frombuffer(memory, np.uint8, size_bytes)
 
@@ -219,8 +219,9 @@ class CupyEngine:
 
     def free_bytes(self) -> int:
         """Of the device, and what CuPy's pool holds unused."""
-        free, _ = cupy.cuda.Device(self._device_id).mem_info
-        return int(free) + int(cupy.get_default_memory_pool().free_bytes())
+        with self.current():
+            free, _ = cupy.cuda.Device(self._device_id).mem_info
+            return int(free) + int(cupy.get_default_memory_pool().free_bytes())
 
     def close(self) -> None:
         for stream in self._streams.values():
@@ -228,6 +229,17 @@ class CupyEngine:
 
     def _stream(self, queue: Queue) -> Any:
         return cupy.cuda.get_current_stream() if queue is Queue.CALLER else self._streams[queue]
+
+
+def _open(path: Path, kernel: Kernel) -> Any:
+    """`kernel` from machine code made beforehand."""
+    return cupy.RawModule(path=str(path)).get_function(kernel.entry)
+
+
+def _compile(kernel: Kernel) -> Any:
+    """`kernel` from CuPy's cache, else compiled now."""
+    options = (*cubins.options_of(kernel), f"-DHEADERS_DIGEST=0x{cubins.headers_digest()}")
+    return cupy.RawModule(code=cubins.source_of(kernel), options=options).get_function(kernel.entry)
 
 
 @contextmanager

@@ -94,7 +94,9 @@ class DeviceExecutor:
 
     def close(self) -> None:
         """Wait for what runs, and give the device's memory back."""
-        self._engine.finish(self._engine.record(Queue.COMPUTE))
+        with self._engine.current():
+            computed = self._engine.record(Queue.COMPUTE)
+        self._engine.finish(computed)
         self._read.clear()
         self._programs.clear()
         self._known.clear()
@@ -135,7 +137,7 @@ class DeviceExecutor:
         """Queue all that `frames` need; a full batch, or as many as there are."""
         adopted = [self._engine.adopt(plane) for plane in frames[0].planes]
         planes = [plane for plane in adopted if plane is not None]
-        with self._lock:
+        with self._engine.current(), self._lock:
             if len(planes) == len(adopted) and len(frames) == 1:
                 return self._submit_device(frames[0], planes)
             if planes:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from kernels.device_plan import DevicePlan
     from kernels.plan import Plan
     from kernels.surface import Layout
 
@@ -49,7 +50,8 @@ def copy_rate(engine: TimedEngine, *, rounds: int = ROUNDS) -> float:
     """Bytes a second that the driver's copy moves, read and written ones together: the measured roof of the device."""
     size = max(2 * CACHES * engine.cache_bytes, 1 << 20)
     source, target = (engine.empty((size,), np.dtype(np.uint8)) for _ in range(2))
-    seconds = _settled(engine, lambda: engine.duplicate(source, target), rounds)
+    with engine.current():
+        seconds = _settled(engine, lambda: engine.duplicate(source, target), rounds)
     return 2 * size / seconds
 
 
@@ -59,12 +61,18 @@ def time_plan(plan: Plan, engine: TimedEngine, *, source: Layout, target: Layout
     Raises `UnavailableError` for what cannot run there, or not with so many frames.
     """
     device_plan = plan_device(plan, source=source, target=target)
-    ends = device_plan.surfaces[SOURCE], device_plan.surfaces[TARGET]
-    frame_bytes = sum(end.size_bytes for end in ends)
+    frame_bytes = sum(device_plan.surfaces[end].size_bytes for end in (SOURCE, TARGET))
     turns = max(2, -(-CACHES * engine.cache_bytes // frame_bytes))
     if turns * frame_bytes + device_plan.work_bytes > engine.free_bytes():
         raise UnavailableError(f"timing {plan.source} takes {turns} frames, which do not fit into the device's memory")
+    with engine.current():
+        return _timed(device_plan, engine, turns, rounds)
+
+
+def _timed(device_plan: DevicePlan, engine: TimedEngine, turns: int, rounds: int) -> float:
+    """Seconds of one frame, with `turns` frames in memory."""
     noise = np.random.default_rng(1)
+    ends = device_plan.surfaces[SOURCE], device_plan.surfaces[TARGET]
     slots = []
     for _ in range(turns):
         pair = tuple(Slot(engine, end, on_host=k == 0) for k, end in enumerate(ends))

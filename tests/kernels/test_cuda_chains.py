@@ -199,10 +199,11 @@ def run_plan(plan: DevicePlan, frame: Frame, engine: StrictFrameEngine) -> list[
     incoming, outgoing = (Slot(engine, surface, on_host=True) for surface in plan.surfaces[:2])
     for staged, plane in zip(incoming.host_frames[0], frame.planes, strict=True):
         staged[...] = plane
-    engine.copy(incoming.host, incoming.device, Queue.UPLOAD)
-    engine.finish(engine.record(Queue.UPLOAD))
-    Program(plan, engine).queue(incoming.bound, outgoing.bound)
-    engine.finish(engine.record(Queue.COMPUTE))
+    with engine.current():
+        engine.copy(incoming.host, incoming.device, Queue.UPLOAD)
+        engine.finish(engine.record(Queue.UPLOAD))
+        Program(plan, engine).queue(incoming.bound, outgoing.bound)
+        engine.finish(engine.record(Queue.COMPUTE))
     return list(outgoing.bound.frames[0])
 
 

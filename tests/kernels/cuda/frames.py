@@ -6,6 +6,8 @@ something else. A wait that is missing therefore shows as a wrong picture: what 
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from tests.kernels.cuda.engine import StrictEngine
 from tests.kernels.cuda.memory import reserve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 Event = tuple[Queue, int]
 """A queue and how many of its works must be done."""
@@ -37,9 +39,24 @@ class StrictFrameEngine(StrictEngine):
         """Graphs captured."""
         self.replays = 0
         self._free_bytes = free_bytes
+        self._inside = threading.local()
         self._captured: list[Callable[[], None]] | None = None
         self._works: dict[Queue, list[Callable[[], None] | Event]] = {queue: [] for queue in Queue}
         self._done = dict.fromkeys(Queue, 0)
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        before = self._is_current
+        self._inside.now = True
+        try:
+            yield
+        finally:
+            self._inside.now = before
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether the calling thread is within `current`."""
+        return getattr(self._inside, "now", False)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
         return super().empty(shape, dtype).view(DeviceArray)
@@ -56,6 +73,7 @@ class StrictFrameEngine(StrictEngine):
         return lend(array, owner).view(DeviceArray)
 
     def copy(self, source: Any, target: Any, queue: Queue) -> None:
+        assert self._is_current
         assert self._captured is None, "a copy in a graph of launches"
         assert isinstance(source, DeviceArray) != isinstance(target, DeviceArray)
         self._works[queue].append(lambda: np.copyto(target, source))
@@ -68,6 +86,8 @@ class StrictFrameEngine(StrictEngine):
         arguments: Sequence[Any],
         shared_bytes: int = 0,
     ) -> None:
+        assert self._is_current
+
         def work() -> None:
             StrictEngine.launch(self, function, grid, block, arguments, shared_bytes)
 
@@ -78,9 +98,11 @@ class StrictFrameEngine(StrictEngine):
         self._works[Queue.COMPUTE].append(work)
 
     def record(self, queue: Queue) -> Event:
+        assert self._is_current
         return queue, len(self._works[queue])
 
     def wait(self, queue: Queue, event: Event) -> None:
+        assert self._is_current
         if queue is Queue.CALLER:
             self.finish(event)  # the test reads at once
         self._works[queue].append(event)
@@ -107,6 +129,7 @@ class StrictFrameEngine(StrictEngine):
         return captured
 
     def replay(self, graph: list[Callable[[], None]]) -> None:
+        assert self._is_current
         self.replays += 1
         self._works[Queue.COMPUTE] += graph
 
@@ -120,5 +143,6 @@ class StrictFrameEngine(StrictEngine):
         return self._free_bytes
 
     def close(self) -> None:
-        for queue in Queue:
-            self.finish(self.record(queue))
+        with self.current():
+            for queue in Queue:
+                self.finish(self.record(queue))
