@@ -49,6 +49,8 @@ class Draft:
     plan: JobPlan
     offers: tuple[Offer, ...]
     created_s: float
+    started_s: float
+    """What the deadline is counted from: for a file of a batch, when the batch began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +64,20 @@ class Submitted:
 
 
 def draft(
-    spec: JobSpec, provider: Provider, *, now_s: float, code_version: str, offers: Sequence[Offer] | None = None
+    spec: JobSpec,
+    provider: Provider,
+    *,
+    now_s: float,
+    code_version: str,
+    offers: Sequence[Offer] | None = None,
+    started_s: float | None = None,
 ) -> Draft:
     """Look at the source and at the market. Spends nothing, writes nothing; raises what forbids the job.
 
-    `offers` are those of an earlier search with the same requirements.
+    `offers` are those of an earlier search with the same requirements. The deadline is counted from `started_s`,
+    without it from `now_s`.
     """
+    started_s = now_s if started_s is None else started_s
     facts = inspect_source(spec)
     spec = spec.model_copy(update={"chain": facts.chain})
     if offers is None:
@@ -78,9 +88,9 @@ def draft(
         offers,
         run=new_run(now_s),
         code_version=code_version,
-        now=conditions(provider, now_s=now_s, started_s=now_s),
+        now=conditions(provider, now_s=now_s, started_s=started_s),
     )
-    return Draft(spec=spec, facts=facts, plan=plan, offers=tuple(offers), created_s=now_s)
+    return Draft(spec=spec, facts=facts, plan=plan, offers=tuple(offers), created_s=now_s, started_s=started_s)
 
 
 def conditions(provider: Provider, *, now_s: float, started_s: float, spent: Decimal | None = None) -> Conditions:
@@ -111,7 +121,7 @@ def submit(
     ticket = Ticket(
         run=run,
         created_s=made.created_s,
-        deadline_s=made.created_s + (spec.deadline_s or DEFAULT_DEADLINE_S),
+        deadline_s=made.started_s + (spec.deadline_s or DEFAULT_DEADLINE_S),
         budget_usd=spec.budget_usd if provider.costs else None,
         max_price_usd_per_h=spec.max_price_usd_per_h,
         provider=provider.name,

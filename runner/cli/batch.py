@@ -62,17 +62,24 @@ def run_batch(
     manner: Manner,
     skip_existing: bool,
     code_version: str,
+    started_s: float | None = None,
+    chunk: int | None = None,
 ) -> int:
-    """Do all of them, print one summary, and return the exit code: that of the first that failed, else 0."""
+    """Do all of them, `chunk` per machine; print one summary, and return the exit code: that of the first that failed,
+    else 0. The deadline is one for all, counted from `started_s`, which is now unless it is given.
+    """
     from runner.batch import CHUNK, summary
 
-    started_s = time.time()
+    started_s, chunk = time.time() if started_s is None else started_s, chunk or CHUNK
     items = [_begin(pair, make, skip_existing=skip_existing, code_version=code_version) for pair in found]
     waiting = [one for one in items if one.state == "waiting"]
     spent = 0.0
-    for first in range(0, len(waiting), CHUNK):
-        chunk = waiting[first : first + CHUNK]
-        spent += _run_chunk(chunk, provider, root, stop, manner=manner, code_version=code_version, spent=spent)
+    for first in range(0, len(waiting), chunk):
+        some = waiting[first : first + chunk]
+        if not _is_late(some, started_s):
+            spent += _run_chunk(
+                some, provider, root, stop, manner=manner, code_version=code_version, spent=spent, started_s=started_s
+            )
     result: dict[str, Any] = {
         **summary(items),
         "elapsed_s": round(time.time() - started_s, 3),
@@ -109,6 +116,21 @@ def _begin(pair: Pair, make: Callable[[Pair], JobSpec], *, skip_existing: bool, 
     return item
 
 
+def _is_late(items: Sequence[Item], started_s: float) -> bool:
+    """Whether the deadline is past; then every one of `items` has failed, and not even its source was read."""
+    from runner.errors import PlanError
+
+    limit_s = items[0].spec.deadline_s
+    if limit_s is None or time.time() < started_s + limit_s:
+        return False
+    late = PlanError(
+        "the deadline of the whole batch is past; with a later --deadline and --skip-existing, what is done stays done"
+    )
+    for item in items:
+        _fail(item, late)
+    return True
+
+
 def _run_chunk(
     items: Sequence[Item],
     provider: Provider,
@@ -118,6 +140,7 @@ def _run_chunk(
     manner: Manner,
     code_version: str,
     spent: float,
+    started_s: float,
 ) -> float:
     """As many files as one machine is given; what that has cost, at most."""
     from runner.accounts import read_rents
@@ -137,7 +160,7 @@ def _run_chunk(
         if stop:
             raise Interrupted
         try:
-            item.run = begin(item.spec, provider, root, quiet=True, batch=batch, offers=offers)
+            item.run = begin(item.spec, provider, root, quiet=True, batch=batch, offers=offers, started_s=started_s)
         except Interrupted:
             raise
         except faults as error:

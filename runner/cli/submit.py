@@ -175,8 +175,12 @@ def begin(
     quiet: bool,
     batch: str | None = None,
     offers: Sequence[Offer] | None = None,
+    started_s: float | None = None,
 ) -> Submitted:
-    """A run of `spec` in its folder below `root`, remembered on this machine; nothing is rented yet."""
+    """A run of `spec` in its folder below `root`, remembered on this machine; nothing is rented yet.
+
+    `batch` is the run of the batch that it belongs to, and `started_s` when that began.
+    """
     from runner.bucket import Bucket
     from runner.cli.carry import show_copying
     from runner.cli.output import warn
@@ -184,7 +188,7 @@ def begin(
     from runner.runs import remember
     from runner.submission import draft, submit
 
-    made = draft(spec, provider, now_s=time.time(), code_version=code_version(), offers=offers)
+    made = draft(spec, provider, now_s=time.time(), code_version=code_version(), offers=offers, started_s=started_s)
     for text in made.plan.warnings:
         warn(text)
     with progress_display(quiet=quiet) as display:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from runner.batch import Pair
+from runner.bucket import Bucket
+from runner.cli.batch import run_batch
+from runner.cli.carry import Manner
+from runner.clock import StopRequest
+from runner.providers import open_provider
+from runner.runs import local_root
+from runner.spec import EncodeSpec, JobSpec
+from runner.ticket import Ticket
+from storage.uri import LocalUri
 from tests.runner.clips import write_clip
+from tests.runner.jobs import spec_of
 from tests.runner.submit.commands import Desk, frames, until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+LONG_S: Final = 3600.0
 
 WORDS = ("--on", "local", "--vf", "hflip", "--codec", "ffv1", "--segment-s", "0.4")
 
@@ -76,6 +92,48 @@ def test_a_lost_machine_loses_no_file(desk: Desk, clips: Path, tmp_path: Path) -
     assert job.returncode == 3, told  # bad.mkv
     assert [len(frames(out / name)) for name in ("a.mkv", "b.mkv")] == [30, 20]
     assert desk.provider.instances() == []
+
+
+@pytest.fixture
+def several(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """A batch of two files, one per machine, in this process; gives what `--json` prints beside the exit code."""
+    for name in ("state", "config"):
+        monkeypatch.setenv(f"XDG_{name.upper()}_HOME", str(tmp_path / name))
+    found = [
+        Pair(source=LocalUri(clips / name), target=LocalUri(tmp_path / "out" / name)) for name in ("a.mkv", "b.mkv")
+    ]
+
+    def make(pair: Pair) -> JobSpec:
+        return spec_of(
+            input=str(pair.source), output=str(pair.target), container="mkv", provider="local", chain="hflip",
+            encode=EncodeSpec(codec="ffv1"), budget_usd=None, max_price_usd_per_h=None, deadline_s=LONG_S, segment_s=1,
+        )  # fmt: skip
+
+    def run(**more: Any) -> int:
+        return run_batch(
+            found, make, open_provider("local"), local_root(), StopRequest(), manner=Manner(json=True),
+            skip_existing=False, code_version="1", chunk=1, **more,
+        )  # fmt: skip
+
+    return run
+
+
+def test_one_deadline_for_all_machines(several: Callable[..., Any], capfd: pytest.CaptureFixture[str]) -> None:
+    started_s = time.time() - 5
+    assert several(started_s=started_s) == 0
+    assert json.loads(capfd.readouterr().out)["done"] == 2
+    bucket = Bucket(local_root())
+    tickets = [one.read(one.folder.ticket, Ticket) for one in map(bucket.run, bucket.runs())]
+    assert len(tickets) == 4  # two files and two machines
+    assert {ticket.deadline_s for ticket in tickets if ticket} == {started_s + LONG_S}
+
+
+def test_what_comes_too_late_is_not_begun(several: Callable[..., Any], capfd: pytest.CaptureFixture[str]) -> None:
+    assert several(started_s=time.time() - LONG_S) == 2
+    told = json.loads(capfd.readouterr().out)
+    assert (told["done"], told["failed"]) == (0, 2)
+    assert {one["message"].partition(";")[0] for one in told["files"]} == {"the deadline of the whole batch is past"}
+    assert Bucket(local_root()).runs() == []
 
 
 def test_two_inputs_of_one_name(desk: Desk, tmp_path: Path) -> None:
