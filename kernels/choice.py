@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kernels.io.seek import Entry
     from kernels.io.source import Source
     from kernels.io.span import Span
+    from kernels.pixel_format import PixelFormat
     from kernels.plan import Plan
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -148,11 +149,19 @@ class Choice:
         self.encoder_name = "NVENC"
         return ""
 
-    def executor(self, plan: Plan) -> Any:
-        """What runs `plan`, compiled: a context manager with `run`, and on a GPU `stream`."""
+    def taken(self, pixel: PixelFormat) -> PixelFormat:
+        """`pixel`, which the encoder was opened for, as a GPU's kernels are to store it for that encoder."""
+        stays = self._nv_encoder is not None and self.backend is Backend.CUDA
+        return pixel.as_surface() if stays else pixel
+
+    def executor(self, plan: Plan, on_gpu: Plan | None = None) -> Any:
+        """What runs `plan`, compiled: a context manager with `run`, and on a GPU `stream`.
+
+        `on_gpu` runs there instead: the same plan with samples stored as `taken` says.
+        """
         if self.backend is Backend.CUDA:
             try:
-                return self._cuda_executor(plan)
+                return self._cuda_executor(on_gpu or plan)
             except UnavailableError as error:
                 if self._wishes.filters is Backend.CUDA:
                     raise

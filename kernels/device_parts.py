@@ -11,13 +11,29 @@ from kernels.backends.pointwise import upsampling
 from kernels.pointwise_source import Pointwise
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kernels.frame import VideoFormat
     from kernels.plan import Stage
     from kernels.pointwise_source import Section
 
 
-def written_components(stage: Stage) -> set[int]:
-    """Components that the stage computes; the others stay where they are."""
+def written_by(stages: Sequence[Stage]) -> list[set[int]]:
+    """Components that each stage computes; the others stay where they are."""
+    found: list[set[int]] = []
+    fractional: set[int] = set()
+    for stage in stages:
+        written = _written_components(stage)
+        if stage.lift:
+            written |= fractional & set(range(stage.target.pixel_format.plane_count))
+        found.append(written)
+        if not stage.moves:
+            fractional |= written
+    return found
+
+
+def _written_components(stage: Stage) -> set[int]:
+    """Components that are others, or stored otherwise, after the stage."""
     components = range(stage.target.pixel_format.plane_count)
     if stage.is_pointwise:
         if stage.mixes:
@@ -41,16 +57,17 @@ def pointwise_of(stage: Stage, sections: tuple[Section, ...]) -> Pointwise:
     return Pointwise(
         sections=sections,
         load=1 / stage.source.pixel_format.peak,
-        store=pixel.peak,
+        store=stage.rounded.pixel_format.peak,
         dither=stage.dither,
+        lift=stage.lift,
         neutral=1 << (pixel.depth - 1 + pixel.shift),
         siting=siting,
         chroma_size=stage.source.plane_size(1) if len(siting) else (0, 0),
     )
 
 
-def recoding(source: VideoFormat, target: VideoFormat, sections: tuple[Section, ...]) -> Pointwise:
-    """Planes whose samples only change how they are stored."""
+def recoding(source: VideoFormat, target: VideoFormat, sections: tuple[Section, ...], lift: int = 0) -> Pointwise:
+    """Planes whose samples only change how they are stored: as `target` has them, then shifted up by `lift` bits."""
     return Pointwise(
         sections=sections,
         load=1 / source.pixel_format.peak,
@@ -58,4 +75,5 @@ def recoding(source: VideoFormat, target: VideoFormat, sections: tuple[Section, 
         dither=False,
         neutral=0,
         siting=np.empty(0, np.float32),
+        lift=lift,
     )

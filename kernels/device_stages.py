@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from kernels import subsampled_source
 from kernels.backends.parts import plane_format, pointwise_tiles
-from kernels.device_parts import pointwise_of, recoding, written_components
+from kernels.device_parts import pointwise_of, recoding, written_by
 from kernels.device_plan import SOURCE, TARGET, DevicePlan, Launch, Operand
 from kernels.errors import UnavailableError
 from kernels.launch import Kernel, PlaneLaunch
@@ -40,7 +40,7 @@ class Builder:
 
     def build(self) -> DevicePlan:
         stages = self._plan.stages
-        written = [written_components(stage) for stage in stages]
+        written = written_by(stages)
         self._carry_along(stages, written)
         number = 0
         while number < len(stages):
@@ -88,6 +88,7 @@ class Builder:
         target = stages[-1].target
         outputs = self._outputs(target, {0, 1, 2}, later)
         written = [(outputs[c], c) for c in range(3)]
+        macros = dict(self._samples(stages[0].source, target)) | _lifting(stages[-1].lift)
         paired = self._is_paired(self._held), self._is_paired(written)
         text, grid, arguments = subsampled_source.write_subsampled(
             fused(stages, paired_in=paired[0], paired_out=paired[1])
@@ -97,9 +98,7 @@ class Builder:
         self._launches.append(
             Launch(
                 name="+".join(part.name for part in stages if not part.nodes[0].resamples_chroma),
-                kernel=Kernel(
-                    source=text, entry=subsampled_source.ENTRY, defines=self._samples(stages[0].source, target)
-                ),
+                kernel=Kernel(source=text, entry=subsampled_source.ENTRY, defines=tuple(sorted(macros.items()))),
                 grid=grid,
                 block=subsampled_source.BLOCK,
                 shared_bytes=0,
@@ -146,8 +145,8 @@ class Builder:
         declared: dict[int, PlaneLaunch] = {}
         recoded = []
         for c in outputs:
-            ends = plane_format(stage.source, c), plane_format(stage.target, c)
-            launch = operation.cuda(step.params, stage.source, stage.target, *ends)
+            ends = plane_format(stage.source, c), plane_format(stage.rounded, c)
+            launch = operation.cuda(step.params, stage.source, stage.rounded, *ends)
             if launch is None:
                 recoded.append(c)
             else:
@@ -156,7 +155,7 @@ class Builder:
             self._add_plane(stage, declared[group[0]], group, outputs[group[0]])
         if recoded:
             sections = self._each(stage, recoded, outputs)
-            self._generate(stage.name, recoding(stage.source, stage.target, sections), outputs)
+            self._generate(stage.name, recoding(stage.source, stage.rounded, sections, stage.lift), outputs)
 
     def _alike(
         self, stage: Stage, declared: Mapping[int, PlaneLaunch], outputs: Mapping[int, int]
@@ -193,6 +192,7 @@ class Builder:
             "SAMPLE_OUT": _SAMPLES[target.dtype.itemsize],
             "STEP_IN": source.places[component].step,
             "STEP_OUT": target.places[group[0]].step,
+            **_lifting(stage.lift),
         }
         kernel = replace(launch.kernel, defines=tuple(sorted({**dict(launch.kernel.defines), **macros}.items())))
         pair = (
@@ -307,6 +307,7 @@ class Builder:
             "RUN": run,
             "SAMPLE_IN": _SAMPLES[dtypes[0].itemsize],
             "SAMPLE_OUT": _SAMPLES[dtypes[1].itemsize],
+            **_lifting(stage.lift),
         }
         ends = [*((*held, False) for held in reads), *((*held, True) for held in writes)]
         listed = [(c, section) for section in stage.sections for c in section.sources]
@@ -354,6 +355,11 @@ class Builder:
                 busy_until[block] = last_read[surface]
                 block_of[surface] = block
         return tuple(sizes), block_of
+
+
+def _lifting(lift: int) -> dict[str, str | int]:
+    """The macro that shifts rounded samples up."""
+    return {"SHIFT_OUT": lift} if lift else {}
 
 
 def _plane_bytes(surface: Surface, component: int) -> int:

@@ -138,7 +138,7 @@ class Job:
         plan = self._plan(first, steps)
         self._prepare_encoder(plan, first)
         self.report("compiling kernels")
-        executor = stack.enter_context(self.choice.executor(plan))
+        executor = stack.enter_context(self.choice.executor(plan, self._plan_on_gpu(plan, first, steps)))
         first = self.choice.moved(first)
         self.cancellation.check()
         muxer = self._open_muxer(sink)
@@ -193,10 +193,22 @@ class Job:
             )
 
     def _plan(self, first: Frame, steps: tuple[Step, ...]) -> Plan:
-        if self.autorotate:
-            steps = (*as_steps(rotation_chain(display_matrix(first.side_data))), *steps)
+        steps = self._turned(first, steps)
         wanted = plan_chain(first.format, steps).target.pixel_format
         return plan_chain(first.format, steps, pixel_format=encoder_pixel_format(self.settings, wanted))
+
+    def _plan_on_gpu(self, plan: Plan, first: Frame, steps: tuple[Step, ...]) -> Plan:
+        """`plan`, whose last kernel stores samples as the GPU's own encoder takes them, where that one encodes."""
+        taken = self.choice.taken(plan.target.pixel_format)
+        if taken == plan.target.pixel_format:
+            return plan
+        return plan_chain(first.format, self._turned(first, steps), pixel_format=taken)
+
+    def _turned(self, first: Frame, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """`steps`, after those that turn the picture upright."""
+        if not self.autorotate:
+            return steps
+        return (*as_steps(rotation_chain(display_matrix(first.side_data))), *steps)
 
     def _open_muxer(self, sink: BinaryIO) -> Muxer:
         count, whole = self._frames_total(), self.source.frame_count

@@ -28,8 +28,9 @@ class PixelFormat:
     """One planar format.
 
     A stored sample holds `value << shift`, `value` being the `depth`-bit code. `shift` is 0 in every format
-    that a codec sees; operations exchange 16-bit samples with `shift = 16 - depth`, whose low bits carry the
-    fraction of a code that the next operation would otherwise lose.
+    that a software codec or a caller sees. Hardware codecs hold codes of more than 8 bits at the top of 16;
+    operations exchange 16-bit samples with `shift = 16 - depth`, whose low bits carry the fraction of a code that
+    the next operation would otherwise lose.
     """
 
     name: str
@@ -69,6 +70,14 @@ class PixelFormat:
     def exchange(self) -> Self:
         """The 16-bit form of this format that operations hand each other."""
         return replace(self, shift=16 - self.depth)
+
+    def as_surface(self) -> Self:
+        """This format as hardware codecs hold it: codes of more than 8 bits at the top of 16 (P010, P016)."""
+        return self.exchange() if self.depth > 8 else self
+
+    def codes(self) -> Self:
+        """This format with its codes in the low bits."""
+        return replace(self, shift=0)
 
     def with_depth(self, depth: int) -> PixelFormat:
         """The format of the same layout with `depth` bits a code."""

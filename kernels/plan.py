@@ -60,6 +60,14 @@ class Stage:
     target: VideoFormat
     dither: bool = False
     """Whether its store dithers: only where the output is shallower than the source."""
+    lift: int = 0
+    """Bits that codes are shifted up by once they are rounded, as `target` has them."""
+
+    @property
+    def rounded(self) -> VideoFormat:
+        """`target` with samples as they are rounded, before they are lifted."""
+        pixel = self.target.pixel_format
+        return replace(self.target, pixel_format=replace(pixel, shift=pixel.shift - self.lift))
 
     @property
     def is_pointwise(self) -> bool:
@@ -68,6 +76,11 @@ class Stage:
     @property
     def mixes(self) -> bool:
         return any(node.mixes for node in self.nodes)
+
+    @property
+    def moves(self) -> bool:
+        """Whether it only moves samples, and never rounds."""
+        return _moves(self.nodes[0])
 
     @property
     def name(self) -> str:
@@ -120,9 +133,11 @@ def plan_chain(
 ) -> Plan:
     """The stages that run `steps` on frames of `source`.
 
-    `pixel_format` is what the encoder takes: a last conversion to it is added where needed. Colour tags that
-    the source does not carry are resolved once, here, from the source's own size, so that a change of size
-    never changes their meaning. Raises `FormatError` for a chain that cannot work on such frames.
+    `pixel_format` is what the encoder takes: a last conversion to it is added where needed. Where it has a shift, the
+    last rounding is to whole codes all the same, and they are stored so. Without it, samples stay as the source stores
+    them while they have its depth. Colour tags that the source does not carry are resolved once, here, from the
+    source's own size, so that a change of size never changes their meaning. Raises `FormatError` for a chain that
+    cannot work on such frames.
     """
     if catalogue is None:
         from kernels.catalogue import CATALOGUE  # the default only; planning itself needs no NumPy code
@@ -138,9 +153,11 @@ def plan_chain(
                 raise
             position = step.position if error.position is None else error.position
             raise ChainError(str(error), chain=step.chain, position=position) from None
-    if pixel_format is not None and pixel_format != planner.current.pixel_format:
+    if pixel_format is not None and pixel_format.codes() != planner.current.pixel_format:
         planner.convert_to(pixel_format)
-    return Plan(source=source, target=planner.current, stages=planner.stages())
+    stages = planner.stages(pixel_format)
+    stored = stages[-1].target.pixel_format if stages else source.pixel_format
+    return Plan(source=source, target=replace(planner.current, pixel_format=stored), stages=stages)
 
 
 class _Planner:
@@ -151,7 +168,7 @@ class _Planner:
         self._catalogue = catalogue
         self._nodes: list[Node] = []
         self._dither = True
-        self.current = source
+        self.current = replace(source, pixel_format=source.pixel_format.codes())
 
     def add(self, step: Step) -> None:
         if step.operation.assume is not None:
@@ -179,23 +196,27 @@ class _Planner:
         operation = self._catalogue["format"]
         self.add(Step(operation=operation, params=read_params(operation, {"pix_fmts": pixel_format.name})))
 
-    def stages(self) -> tuple[Stage, ...]:
+    def stages(self, wanted: PixelFormat | None) -> tuple[Stage, ...]:
+        """The nodes in stages; `wanted` says how samples are stored at the end."""
         groups = self._groups()
-        depth_in, depth_out = self._source.pixel_format.depth, self.current.pixel_format.depth
-        dither = self._dither and depth_out < depth_in
-        if dither and groups and not groups[-1][0].is_pointwise:
+        before = self._source.pixel_format
+        depth_out = self.current.pixel_format.depth
+        dither = self._dither and depth_out < before.depth
+        lift = wanted.shift if wanted is not None else 0
+        kept = before.shift if wanted is None and depth_out == before.depth else lift
+        rounds = [not _moves(group[0]) for group in groups]
+        if (dither and groups and not groups[-1][0].is_pointwise) or (kept != before.shift and not any(rounds)):
             groups.append([self._store_node()])
+            rounds.append(True)
         stages: list[Stage] = []
-        rounds = [not group[0].step.operation.value_preserving for group in groups]
         held = self._source
         for i, group in enumerate(groups):
-            target = group[-1].target
-            if not rounds[i]:
-                target = replace(target, pixel_format=replace(target.pixel_format, shift=held.pixel_format.shift))
-            elif any(rounds[i + 1 :]):
-                target = replace(target, pixel_format=target.pixel_format.exchange())
-            is_last_rounding = rounds[i] and not any(rounds[i + 1 :])
-            stages.append(Stage(nodes=tuple(group), source=held, target=target, dither=dither and is_last_rounding))
+            is_last = rounds[i] and not any(rounds[i + 1 :])
+            pixel = group[-1].target.pixel_format
+            shift = kept if is_last else 16 - pixel.depth if rounds[i] else held.pixel_format.shift
+            target = replace(group[-1].target, pixel_format=replace(pixel, shift=shift))
+            stage = Stage(nodes=tuple(group), source=held, target=target)
+            stages.append(replace(stage, dither=dither, lift=lift) if is_last else stage)
             held = target
         return tuple(stages)
 

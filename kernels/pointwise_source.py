@@ -55,14 +55,16 @@ class Pointwise:
     load: float
     """Stored sample to code / (2**depth - 1)."""
     store: float
-    """And back: also the largest stored sample."""
+    """And back: also the largest sample, before it is shifted up by `lift`."""
     dither: bool
     neutral: int
-    """Stored sample of no colour."""
+    """Stored sample of no colour, shifted up already."""
     siting: NDArray[np.float32]
     """`kernels.backends.pointwise.upsampling`: how subsampled sources come to every pixel; empty where none do."""
     chroma_size: tuple[int, int] = (0, 0)
     """(height, width) of such sources."""
+    lift: int = 0
+    """Bits that samples are shifted up by once they are rounded."""
 
 
 @dataclass(slots=True)

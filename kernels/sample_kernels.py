@@ -53,15 +53,16 @@ def generated_kernels() -> dict[str, Kernel]:
 
 
 def _plans(name: str, chain: str) -> Iterator[tuple[Plan, Layout]]:
-    """The plans of `chain` on frames from the host, and on frames as a decoder on the device gives them."""
+    """The plans of `chain` on frames from the host, and between a decoder and an encoder on the device."""
     pixel = pixel_format(name)
     width, height = _SIZE
     source = VideoFormat(width=width, height=height, pixel_format=pixel)
-    decoded = replace(pixel, shift=16 - pixel.depth) if 8 < pixel.depth < 16 else pixel
     for layout in {Layout.STACKED, codec_layout(source)}:
-        stored = replace(source, pixel_format=pixel if layout is Layout.STACKED else decoded)
         try:
-            plan = plan_chain(stored, parse_chain(chain, CATALOGUE))
+            plan = plan_chain(source, steps := parse_chain(chain, CATALOGUE))
+            if layout is Layout.SEMIPLANAR:
+                decoded = replace(source, pixel_format=pixel.as_surface())
+                plan = plan_chain(decoded, steps, pixel_format=plan.target.pixel_format.as_surface())
             plan_device(plan, source=layout)
         except (FormatError, ChainError):
             continue  # refused before a frame was touched

@@ -73,7 +73,7 @@ def fused(stages: Sequence[Stage], *, paired_in: bool, paired_out: bool) -> Subs
         paired_in=paired_in,
         paired_out=paired_out,
         load=1 / stages[0].source.pixel_format.peak,
-        store=last.target.pixel_format.peak,
+        store=last.rounded.pixel_format.peak,
         dither=last.dither,
     )
 

@@ -76,7 +76,7 @@ def surface_of(format_: VideoFormat, layout: Layout, frames: int = 1) -> Surface
     for group in component_groups(format_, layout):
         rows, columns = format_.plane_size(group[0])
         step = len(group) if paired else 1
-        pitch = _round_up(columns * step * itemsize, ROW_ALIGNMENT_BYTES) // itemsize
+        pitch = row_bytes(columns * step * itemsize) // itemsize
         plane = rows * pitch
         stacked = 1 if step > 1 else len(group)
         places += [
@@ -111,5 +111,6 @@ def component_groups(format_: VideoFormat, layout: Layout) -> list[tuple[int, ..
     return [tuple(group) for _, group in groupby(components, format_.plane_size)]
 
 
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
+def row_bytes(used: int) -> int:
+    """From one row to the next, where `used` bytes of each hold samples."""
+    return -(-used // ROW_ALIGNMENT_BYTES) * ROW_ALIGNMENT_BYTES

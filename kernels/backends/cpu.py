@@ -19,9 +19,9 @@ from kernels.backends.parts import passes, plane_format, pointwise_tiles
 from kernels.buffers import BufferPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from kernels.frame import Frame, Plane, VideoFormat
+    from kernels.frame import Frame, Plane
     from kernels.operation import PlaneFormat, RowsKernel
     from kernels.plan import Plan, Stage
 
@@ -115,17 +115,30 @@ class CpuExecutor:
 class _BoundStage:
     """A stage with its kernels: what it passes on, and the work per plane."""
 
-    def __init__(self, target: VideoFormat, passed: frozenset[int]) -> None:
-        self.target = target
+    def __init__(self, stage: Stage, passed: frozenset[int]) -> None:
+        self.target = stage.target
         self.passed = passed
+        self._lift = stage.lift
 
     def jobs(self, planes: tuple[Plane, ...], outputs: tuple[Plane, ...], n: int) -> list[tuple[Rows, int]]:
         raise NotImplementedError
 
+    def _lifted(self, rows: Rows, targets: Sequence[Plane]) -> Rows:
+        """`rows`, which writes to `targets`, with its codes shifted up where the stage says so."""
+        if not self._lift:
+            return rows
+
+        def both(first: int, last: int) -> None:
+            rows(first, last)
+            for target in targets:
+                target[first:last] <<= self._lift
+
+        return both
+
 
 class _PlaneStage(_BoundStage):
-    def __init__(self, target: VideoFormat, kernels: list[RowsKernel | None]) -> None:
-        super().__init__(target, frozenset(i for i, kernel in enumerate(kernels) if kernel is None))
+    def __init__(self, stage: Stage, kernels: list[RowsKernel | None]) -> None:
+        super().__init__(stage, frozenset(i for i, kernel in enumerate(kernels) if kernel is None))
         self._kernels = kernels
 
     def jobs(self, planes: tuple[Plane, ...], outputs: tuple[Plane, ...], n: int) -> list[tuple[Rows, int]]:  # noqa: ARG002 - for pointwise ones
@@ -133,7 +146,7 @@ class _PlaneStage(_BoundStage):
             return lambda first, last: kernel(source, target, first, last)
 
         return [
-            (bind(kernel, planes[i], outputs[i]), outputs[i].shape[0])
+            (self._lifted(bind(kernel, planes[i], outputs[i]), outputs[i : i + 1]), outputs[i].shape[0])
             for i, kernel in enumerate(self._kernels)
             if kernel is not None
         ]
@@ -144,7 +157,7 @@ class _PointwiseStage(_BoundStage):
 
     def __init__(self, stage: Stage) -> None:
         self._load = np.float32(1 / stage.source.pixel_format.peak)
-        self._store = np.float32(stage.target.pixel_format.peak)
+        self._store = np.float32(stage.rounded.pixel_format.peak)
         self._dither = pointwise.bayer(DITHER_SIZE) if stage.dither else np.zeros((1, 1), np.float32)
         self._chroma = pointwise.upsampling(stage.source) if stage.mixes else np.empty(0, np.float32)
         self._programs: dict[int | None, Any] = {}
@@ -152,11 +165,11 @@ class _PointwiseStage(_BoundStage):
         components = [None] if stage.mixes else range(stage.target.pixel_format.plane_count)
         for component in components:
             tiles = pointwise_tiles(stage.nodes, component)
-            if component is not None and passes(stage, component, tiles):
+            if component is not None and not stage.lift and passes(stage, component, tiles):
                 passed.add(component)
             else:
                 self._programs[component] = pointwise.typed_program(tiles)
-        super().__init__(stage.target, frozenset(passed))
+        super().__init__(stage, frozenset(passed))
         self._neutral = np.uint16(1 << (stage.target.pixel_format.depth - 1 + stage.target.pixel_format.shift))
 
     def jobs(self, planes: tuple[Plane, ...], outputs: tuple[Plane, ...], n: int) -> list[tuple[Rows, int]]:
@@ -180,7 +193,7 @@ class _PointwiseStage(_BoundStage):
             arguments: tuple[Any, ...] = (*factors, *program, *patterns, width, n, first, last)
             pointwise.run_rows(sources, targets, *arguments)
 
-        return rows, targets[0].shape[0]
+        return self._lifted(rows, targets), targets[0].shape[0]
 
     def _fill(self, target: Plane) -> tuple[Rows, int]:
         return (lambda first, last: pointwise.fill_rows(target, self._neutral, first, last)), target.shape[0]
@@ -190,15 +203,16 @@ def _bind(stage: Stage) -> _BoundStage:
     if stage.is_pointwise:
         return _PointwiseStage(stage)
     planes = range(stage.target.pixel_format.plane_count)
-    return _PlaneStage(stage.target, [_plane_kernel(stage, plane) for plane in planes])
+    return _PlaneStage(stage, [_plane_kernel(stage, plane) for plane in planes])
 
 
 def _plane_kernel(stage: Stage, plane: int) -> RowsKernel | None:
     """The stage's kernel for one plane; None where the plane can be passed on as it is."""
     step = stage.nodes[0].step
-    plane_in, plane_out = plane_format(stage.source, plane), plane_format(stage.target, plane)
-    kernel: RowsKernel | None = step.operation.cpu(step.params, stage.source, stage.target, plane_in, plane_out)
-    return kernel if kernel is not None or plane_in == plane_out else _recode(plane_in, plane_out)
+    plane_in, plane_out = plane_format(stage.source, plane), plane_format(stage.rounded, plane)
+    kernel: RowsKernel | None = step.operation.cpu(step.params, stage.source, stage.rounded, plane_in, plane_out)
+    passes_on = plane_in == plane_out and not stage.lift
+    return kernel if kernel is not None or passes_on else _recode(plane_in, plane_out)
 
 
 def _recode(plane_in: PlaneFormat, plane_out: PlaneFormat) -> RowsKernel:

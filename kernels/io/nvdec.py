@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import av
@@ -16,6 +17,7 @@ from kernels.io.ledger import DiffersError, Ledger
 from kernels.io.nvcaps import DEVICE, first_line, load
 from kernels.io.software import SoftwareDecoder
 from kernels.io.source import codec_name
+from kernels.surface import row_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from av import Packet, VideoFrame
 
     from kernels.frame import Frame, Plane, VideoFormat
+    from kernels.pixel_format import PixelFormat
 
 LOGGER: Final = logging.getLogger(__name__)
 _SURFACES: Final = {
@@ -44,25 +47,33 @@ class Memory(Protocol):
     stream: int
     """CUDA stream that decoder and copies share, as a number; 0 is the default one."""
 
+    def stored(self, pixel: PixelFormat) -> PixelFormat:
+        """How planes hold the samples of `pixel`."""
+        ...
+
     def planes(self, surface: Any, format_: VideoFormat) -> tuple[Plane, ...]:
-        """Planes of their own, codes in the low bits, complete when this returns."""
+        """Planes of their own, with samples as `format_` has them, which is `stored`; complete when this returns."""
         ...
 
 
 class HostMemory:
-    """NumPy planes, each contiguous: what the CPU's kernels read."""
+    """NumPy planes, each contiguous, codes in the low bits: the copy that takes planes apart brings them there."""
 
     on_device = False
     stream = 0
 
+    def stored(self, pixel: PixelFormat) -> PixelFormat:
+        return pixel.codes()
+
     def planes(self, surface: Any, format_: VideoFormat) -> tuple[Plane, ...]:
         views = surface_planes(np.from_dlpack(surface), format_)
-        shift = _shift(format_)
+        shift = format_.pixel_format.as_surface().shift
         return tuple(view >> shift if shift else view.copy() for view in views)
 
 
 class DeviceMemory:
-    """Planes that are views of one block a frame on the GPU; chroma stays interleaved.
+    """Planes that are views of one block a frame on the GPU, as the surface has them: chroma interleaved, codes of more
+    than 8 bits at the top of 16. Rows begin where kernels can load long words.
 
     `cupy` is the module; anything with its `from_dlpack` and arrays does. `stream` is one of its streams.
     """
@@ -81,11 +92,19 @@ class DeviceMemory:
 
         return cls(cupy, cupy.cuda.Stream(non_blocking=True))
 
+    def stored(self, pixel: PixelFormat) -> PixelFormat:
+        return pixel.as_surface()
+
     def planes(self, surface: Any, format_: VideoFormat) -> tuple[Plane, ...]:
-        shift = _shift(format_)
         with self._stream:
             block = self._cupy.from_dlpack(surface)
-            own = block >> shift if shift else block.copy()
+            rows, columns = block.shape
+            pitch = row_bytes(columns * block.itemsize) // block.itemsize
+            if pitch == columns:
+                own = block.copy()
+            else:
+                own = self._cupy.empty((rows, pitch), block.dtype)[:, :columns]
+                own[...] = block
         self._stream.synchronize()  # the surface is filled again at the next call, and others read on other streams
         return surface_planes(own, format_)
 
@@ -99,14 +118,12 @@ class DownloadMemory:
         self._device = device
         self.stream = device.stream
 
+    def stored(self, pixel: PixelFormat) -> PixelFormat:
+        return self._device.stored(pixel)  # frames before the move have said so already
+
     def planes(self, surface: Any, format_: VideoFormat) -> tuple[Plane, ...]:
         planes: tuple[Any, ...] = self._device.planes(surface, format_)
         return tuple(plane.get() for plane in planes)
-
-
-def _shift(format_: VideoFormat) -> int:
-    pixel = format_.pixel_format
-    return 16 - pixel.depth if pixel.depth > 8 else 0
 
 
 def surface_planes(block: Any, format_: VideoFormat) -> tuple[Plane, ...]:
@@ -124,7 +141,8 @@ class NvDecoder(SoftwareDecoder):
     Software decodes the first picture as well, which tells the format, the colours and the HDR metadata. Every
     picture must then be that of a packet, in the order of their times. At the first one that is not, or when NVDEC
     fails or the stream changes, software takes over: from the last keyframe on, and for the rest of the input, so
-    that no frame is lost or doubled. With `insist` that is an `UnavailableError` instead.
+    that no frame is lost or doubled, and with samples stored as before. With `insist` that is an `UnavailableError`
+    instead.
     """
 
     def __init__(self, *args: Any, memory: Memory, insist: bool = False, **kwargs: Any) -> None:
@@ -215,6 +233,18 @@ class NvDecoder(SoftwareDecoder):
         if first.pts is not None:
             self._ledger.ignore_before(first.pts)
 
+    def _adopt(self, frame: VideoFrame, shape: tuple[int, int, str]) -> None:
+        super()._adopt(frame, shape)
+        if not self._problem:
+            assert self._format is not None
+            self._format = replace(self._format, pixel_format=self._memory.stored(self._format.pixel_format))
+
+    def _planes_of(self, frame: VideoFrame) -> tuple[Plane, ...]:
+        """Planes that software has decoded, stored as those of NVDEC before them."""
+        assert self._format is not None
+        planes, shift = super()._planes_of(frame), self._format.pixel_format.shift
+        return tuple(plane << shift for plane in planes) if shift else planes
+
     def _open(self) -> None:
         try:
             self._nvc = load()
@@ -288,6 +318,8 @@ class NvDecoder(SoftwareDecoder):
         self._problem, self._resume_after = problem, self._last_pts
         self._shown_until = -math.inf if self._last_pts is None else self._last_pts
         self._decoder = None
+        if not self.frames_in:
+            self._shape = None  # nobody knows of another form than software's own
         try:
             packets = self._ledger.packets
         except InputError as error:

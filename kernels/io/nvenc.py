@@ -42,11 +42,14 @@ class Memory(Protocol):
     """CUDA stream that the encoder reads on, as a number; None where it reads host memory."""
 
     def surface(self, frame: Frame) -> Any:
-        """`frame` as one array, which lasts until `finish`."""
+        """`frame` as one array, which lasts until the next one."""
         ...
 
-    def finish(self) -> None:
-        """The encoder has taken the surface: returns once nobody reads the frame any more."""
+    def taken(self, frame: Frame | None) -> None:
+        """The encoder has been given the surface of `frame`, which lives until nobody reads it any more; None: the end.
+
+        Returns once nobody reads the frame before it.
+        """
         ...
 
 
@@ -62,15 +65,18 @@ class HostMemory:
     def surface(self, frame: Frame) -> Any:
         if self._block is None:
             self._block = np.empty(surface_shape(frame.format), frame.format.pixel_format.dtype)
-        pack(frame, self._block)
+        pack(frame, self._block, np.left_shift)
         return self._block.view(np.uint8)  # PyNvVideoCodec would convert wider samples, losing their upper halves
 
-    def finish(self) -> None:
+    def taken(self, frame: Frame | None) -> None:
         pass
 
 
 class DeviceMemory:
     """Surfaces on the GPU, from planes that are ready for what this thread queues on its current stream.
+
+    The encoder copies them on the stream it was given, and does not wait for that. Nor is it waited for here: the frame
+    is kept until the next one is there, by when it has usually been read.
 
     `cupy` is the module; anything with its arrays and streams does.
     """
@@ -81,6 +87,8 @@ class DeviceMemory:
         self._cupy = cupy
         self._stream = stream
         self._block: Any = None
+        self._reading: tuple[Any, Frame] | None = None
+        """The last frame, and the event after which nobody reads it."""
         self.stream: int | None = stream.ptr
 
     @classmethod
@@ -100,11 +108,18 @@ class DeviceMemory:
         with self._stream:
             if self._block is None:
                 self._block = self._cupy.empty(surface_shape(frame.format), frame.format.pixel_format.dtype)
-            pack(frame, self._block)
+            pack(frame, self._block, self._cupy.left_shift)
         return _OnDevice(self._block)
 
-    def finish(self) -> None:
-        self._stream.synchronize()
+    def taken(self, frame: Frame | None) -> None:
+        before = self._reading
+        self._reading = None
+        if frame is not None:
+            event = self._cupy.cuda.Event(block=True, disable_timing=True)
+            event.record(self._stream)
+            self._reading = event, frame
+        if before is not None:
+            before[0].synchronize()
 
 
 class _OnDevice:
@@ -131,7 +146,7 @@ def surface_shape(format_: VideoFormat) -> tuple[int, int]:
 
 def common_pitch(frame: Frame) -> int | None:
     """Bytes from row to row where the planes of `frame` are those of one surface already; None where they are not."""
-    if _shift(frame.format):
+    if _missing_shift(frame.format):
         return None
     y, u, v = frame.planes
     pitch, itemsize = y.strides[0], y.itemsize
@@ -150,21 +165,25 @@ def _address(plane: Any) -> int:
     return int(interface["data"][0])
 
 
-def pack(frame: Frame, block: Any) -> None:
-    """Write the planes of `frame` into `block`; codes deeper than 8 bits go to the top of their 16."""
+def pack(frame: Frame, block: Any, left_shift: Any) -> None:
+    """Write the planes of `frame` into `block`, by `left_shift` to the top of 16 bits if deep codes are not there."""
     y, u, v = frame.planes
-    height, shift = frame.height, _shift(frame.format)
+    height, shift = frame.height, _missing_shift(frame.format)
     if chroma_of(frame.format.pixel_format) == "444":
         targets = tuple(block[i * height : (i + 1) * height] for i in range(3))
     else:
         targets = block[:height], block[height:, 0::2], block[height:, 1::2]
     for plane, target in zip((y, u, v), targets, strict=True):
-        target[...] = plane << shift if shift else plane
+        if shift:
+            left_shift(plane, shift, out=target)
+        else:
+            target[...] = plane
 
 
-def _shift(format_: VideoFormat) -> int:
-    depth = format_.pixel_format.depth
-    return 16 - depth if depth > 8 else 0
+def _missing_shift(format_: VideoFormat) -> int:
+    """Bits that samples have to go up to be a surface's."""
+    pixel = format_.pixel_format
+    return pixel.as_surface().shift - pixel.shift
 
 
 class NvEncoder:
@@ -228,13 +247,18 @@ class NvEncoder:
         return self._packets(lambda: self._taken(frame))
 
     def _taken(self, frame: Frame) -> Any:
-        """What comes out as `frame` goes in; nobody reads that any more then."""
+        """What comes out as `frame` goes in."""
         outputs = self._encoder.Encode(self._memory.surface(frame))
-        self._memory.finish()
+        self._memory.taken(frame)
+        return outputs
+
+    def _ended(self) -> Any:
+        outputs = self._encoder.EndEncode()
+        self._memory.taken(None)
         return outputs
 
     def flush(self) -> Iterator[Packet]:
-        yield from self._packets(self._encoder.EndEncode)
+        yield from self._packets(self._ended)
         if self._times:
             raise OutputError(f"NVENC never gave back {len(self._times)} of {self._count} frames; use --backend cpu")
 

@@ -228,9 +228,12 @@ class SoftwareDecoder:
             self._raise_changed(shape)
         if self.frames_in in SIDE_DATA_FRAMES:
             self._note_side_data(frame)
-        assert self._layout is not None
         order = self._source.field_order if frame.interlaced_frame else FieldOrder.PROGRESSIVE
-        return self._number(planes_of(frame, self._layout), pts, duration=frame.duration or 0, field_order=order)
+        return self._number(self._planes_of(frame), pts, duration=frame.duration or 0, field_order=order)
+
+    def _planes_of(self, frame: VideoFrame) -> tuple[Plane, ...]:
+        assert self._layout is not None
+        return planes_of(frame, self._layout)
 
     def _number(
         self, planes: tuple[Plane, ...], pts: int, *, duration: int, field_order: FieldOrder = FieldOrder.PROGRESSIVE

@@ -248,5 +248,5 @@ template <bool DITHER> __device__ __forceinline__ float rounding(int x, int y) {
 
 // The only rounding of a kernel.
 __device__ __forceinline__ unsigned int stored(float value, float store, float bias, float peak) {
-    return (unsigned int)fminf(fmaxf(value * store + bias, 0.0f), peak);
+    return (unsigned int)fminf(fmaxf(value * store + bias, 0.0f), peak) << SHIFT_OUT;
 }

@@ -1,13 +1,14 @@
 """Decodes a file with NVDEC and in software, and says in one line of JSON how the results compare.
 
-Arguments: the file, 'host', 'device' (the stand-in's), 'full' (one without memory) or 'gpu', and options for the
-decoders as JSON (start, end: seconds; insist).
+Arguments: the file, 'host', 'device' (the stand-in's), 'left' (by the frames after the first one), 'full' (one without
+memory) or 'gpu', and options for the decoders as JSON (start, end: seconds; insist).
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -31,7 +32,7 @@ def main(path: str, where: str, given: str) -> dict[str, Any]:
         ours = NvDecoder(source, copied=source.others, span=span, memory=memory, insist=insist, threads=2)
         theirs = SoftwareDecoder(again, copied=again.others, span=span, threads=2)
         try:
-            events, wanted = list(ours), list(theirs)
+            events, wanted = _events(ours, where), list(theirs)
         except UnavailableError as error:
             return {"unavailable": str(error)}
         frames = [event for event in events if isinstance(event, Frame)]
@@ -45,23 +46,39 @@ def main(path: str, where: str, given: str) -> dict[str, Any]:
             "software_warnings": theirs.warnings(),
             "missing": [ours.missing_frames, theirs.missing_frames],
             "contiguous": all(plane.flags.c_contiguous for frame in frames for plane in frame.planes),
+            "pixel_formats": sorted({str(frame.format.pixel_format) for frame in frames}),
+            "pitches": sorted({plane.strides[0] for frame in frames for plane in frame.planes}),
         }
 
 
 def _memory(where: str) -> Any:
     if where == "gpu":
         return DownloadMemory(DeviceMemory.on_gpu())
-    devices = {"device": HostCupy, "full": FullCupy}
+    devices = {"device": HostCupy, "left": HostCupy, "full": FullCupy}
     return DeviceMemory(devices[where], HostCupy.Stream()) if where in devices else HostMemory()
+
+
+def _events(decoder: NvDecoder, where: str) -> list[Any]:
+    events = iter(decoder)
+    first = next(events)
+    if where == "left":
+        decoder.to_host()
+    found = [first, *events]
+    if where == "left":
+        assert {type(plane) for event in found[1:] for plane in event.planes} == {np.ndarray}
+    return found
 
 
 def _difference(ours: Frame, theirs: Frame) -> str:
     names = ("pts", "duration", "index", "time_base", "format", "field_order", "side_data")
+    codes = ours.format.pixel_format.codes()
+    told = {name: getattr(ours, name) for name in names} | {"format": replace(ours.format, pixel_format=codes)}
     for name in names:
-        if getattr(ours, name) != getattr(theirs, name):
-            return f"frame {theirs.index}: {name} {getattr(ours, name)} is not {getattr(theirs, name)}"
+        if told[name] != getattr(theirs, name):
+            return f"frame {theirs.index}: {name} {told[name]} is not {getattr(theirs, name)}"
+    shift = ours.format.pixel_format.shift
     for number, (one, other) in enumerate(zip(ours.planes, theirs.planes, strict=True)):
-        if not np.array_equal(one, other):
+        if not np.array_equal(one, other << shift):
             return f"frame {theirs.index}: plane {number} differs"
     return ""
 

@@ -63,8 +63,9 @@ def main(path: str, target: str, chain: str, decodes: str, encodes: str) -> dict
         decoder = NvDecoder(source, memory=memory) if decodes == "NVDEC" else SoftwareDecoder(source)
         events = (event for event in decoder if isinstance(event, Frame))
         first = next(events)
-        plan = plan_chain(first.format, parse_chain(chain, CATALOGUE))
-        plan = plan_chain(first.format, parse_chain(chain, CATALOGUE), pixel_format=plan.target.pixel_format)
+        steps = parse_chain(chain, CATALOGUE)
+        pixel = plan_chain(first.format, steps).target.pixel_format.codes()
+        plan = plan_chain(first.format, steps, pixel_format=pixel.as_surface() if encodes == "NVENC" else pixel)
         layouts = {
             "source": _layout(plan.source) if decodes == "NVDEC" else None,
             "target": _layout(plan.target) if encodes == "NVENC" else None,
@@ -85,6 +86,9 @@ def main(path: str, target: str, chain: str, decodes: str, encodes: str) -> dict
         muxer.finish()
     return {
         "where": sorted(where),
+        "source": str(plan.source.pixel_format),
+        "target": str(plan.target.pixel_format),
+        "stages": [stage.name for stage in plan.stages],
         "replays": engine.replays,
         "shared": HostCupy.shared,
         "warnings": decoder.warnings(),

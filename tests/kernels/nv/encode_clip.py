@@ -51,7 +51,7 @@ def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
         except KernelsError as error:
             muxer.abandon()
             return {"error": f"{type(error).__name__}: {error}"}
-    return {"frames": len(frames), "synchronized": HostCupy.Stream.synchronized}
+    return {"frames": len(frames), "unread": HostCupy.cuda.Event.pending}
 
 
 def _memory(where: str) -> Any:

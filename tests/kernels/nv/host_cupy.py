@@ -15,6 +15,9 @@ CUDA = (2, 0)
 class DeviceArray(np.ndarray[Any, np.dtype[Any]]):
     """An array that says it lies on the device."""
 
+    def get(self) -> np.ndarray[Any, np.dtype[Any]]:
+        return np.array(self)
+
     def __dlpack_device__(self) -> tuple[Any, Any]:
         return CUDA
 
@@ -28,7 +31,6 @@ class HostCupy:
 
     class Stream:
         ptr = 0
-        synchronized = 0
 
         def record(self) -> object:
             return self
@@ -43,23 +45,43 @@ class HostCupy:
             pass
 
         def synchronize(self) -> None:
-            HostCupy.Stream.synchronized += 1
+            pass
 
     @staticmethod
     def from_dlpack(surface: Any) -> Any:
         assert surface.__dlpack_device__() == CUDA, "a surface on the device was asked for"
         sample = ctypes.c_uint16 if surface.format.name in WIDE else ctypes.c_uint8
         pointer = ctypes.cast(surface.GetPtrToPlane(0), ctypes.POINTER(sample))
-        return np.ctypeslib.as_array(pointer, tuple(surface.shape))
+        return np.ctypeslib.as_array(pointer, tuple(surface.shape)).view(DeviceArray)
 
     @staticmethod
     def empty(shape: tuple[int, ...], dtype: Any) -> Any:
         return np.empty(shape, dtype).view(DeviceArray)
 
+    @staticmethod
+    def left_shift(array: Any, bits: int, out: Any) -> None:
+        np.left_shift(array, bits, out=out)
+
     class cuda:  # noqa: N801 - as CuPy calls it
         @staticmethod
         def get_current_stream() -> HostCupy.Stream:
             return HostCupy.Stream()
+
+        class Event:
+            pending = 0
+            """Recorded, and not waited for."""
+
+            def __init__(self, *, block: bool, disable_timing: bool) -> None:
+                assert block
+                assert disable_timing
+
+            def record(self, stream: HostCupy.Stream) -> None:
+                assert isinstance(stream, HostCupy.Stream)
+                HostCupy.cuda.Event.pending += 1
+
+            def synchronize(self) -> None:
+                HostCupy.cuda.Event.pending -= 1
+                assert HostCupy.cuda.Event.pending in (0, 1), "a frame is kept until the next one, and no longer"
 
     class lib:  # noqa: N801 - as CuPy calls it
         class stride_tricks:  # noqa: N801 - as CuPy calls it

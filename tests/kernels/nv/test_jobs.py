@@ -15,6 +15,7 @@ from tests.kernels.io.clips import X264_B_FRAMES, Clip, Sound, make
 from tests.kernels.nv.pictures import write_pictures
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.kernels.nv.conftest import Machine
@@ -79,6 +80,26 @@ def test_a_job_uses_both_engines(machine: Machine) -> None:
     assert found[0] == wanted[0]
     assert all(np.array_equal(*pair) for pair in zip(found[1], wanted[1], strict=True))
     assert found[2] == wanted[2]
+
+
+TURNS: Final[dict[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "": lambda plane: plane,
+    "hflip": lambda plane: plane[:, ::-1],
+    "vflip,transpose=clock": lambda plane: plane.T,
+}
+
+
+@pytest.mark.parametrize("chain", TURNS)
+@pytest.mark.parametrize("lost", ["", "17"])
+def test_deep_frames_pass_between_the_engines_and_the_cpu(machine: Machine, chain: str, lost: str) -> None:
+    clip = replace(CLIP, pixel_format="yuv420p10le")
+    machine = prepare(machine, clip).with_(NV_H264_BITS=10, NV_DROP=lost)
+    ran = run(machine, *(("--vf", chain) if chain else ()))
+    assert (ran.decoder, ran.encoder) == ("NVDEC", "NVENC")
+    wanted, found = frames_of(machine.work / "in.mp4"), frames_of(ran.output)
+    assert len(found) == 30
+    for one, other in zip(found, wanted, strict=True):
+        assert all(np.array_equal(a, TURNS[chain](b)) for a, b in zip(one, other, strict=True))
 
 
 def test_filters_between_the_engines_change_the_frames(machine: Machine) -> None:
@@ -300,17 +321,42 @@ ON_DEVICE: Final = {
     "only NVDEC": ("cas=0.5", "yuv420p", "NVDEC", "software"),
     "only NVENC": ("cas=0.5", "yuv420p", "software", "NVENC"),
     "deep samples for software": ("cas=0.5", "yuv420p10le", "NVDEC", "software"),
+    "deep samples for NVENC alone": ("unsharp", "yuv420p10le", "software", "NVENC"),
+    "deep samples untouched": ("", "yuv420p10le", "NVDEC", "NVENC"),
+    "deep samples moved": ("transpose,crop=40:32", "yuv420p10le", "NVDEC", "NVENC"),
+    "deep samples moved at the end": ("eq=contrast=1.2,hflip", "yuv420p10le", "NVDEC", "NVENC"),
+    "deep colours": ("eq=saturation=1.2,colorspace=all=bt2020", "yuv420p10le", "NVDEC", "NVENC"),
+    "deep samples untouched for software": ("", "yuv420p10le", "NVDEC", "software"),
+    "deep samples moved for software": ("hflip", "yuv420p10le", "NVDEC", "software"),
+    "deep samples untouched for NVENC alone": ("", "yuv420p10le", "software", "NVENC"),
+    "deep samples moved for NVENC alone": ("hflip", "yuv420p10le", "software", "NVENC"),
+    "deeper": ("format=yuv420p10", "yuv420p", "NVDEC", "NVENC"),
+    "shallower": ("format=yuv420p:dither=0", "yuv420p10le", "NVDEC", "NVENC"),
+    "deep full chroma": ("cas=0.5", "yuv444p10le", "NVDEC", "NVENC"),
+    "deep full chroma untouched": ("", "yuv444p10le", "NVDEC", "NVENC"),
+    "12 bits": ("cas=0.5", "yuv420p12le", "NVDEC", "software"),
+    "12 bits to 10": ("format=yuv420p10:dither=0", "yuv420p12le", "NVDEC", "NVENC"),
 }
+MOVES: Final = ("", "hflip", "transpose,crop=40:32")
 TAKEN_OVER: Final = ["software decoded instead of NVDEC: it shows no picture for a packet"]
 
 
 @pytest.mark.parametrize(
-    ("name", "lost"), [*((name, "") for name in ON_DEVICE), ("a moved picture", "17"), ("only NVDEC", "9")]
+    ("name", "lost"),
+    [
+        *((name, "") for name in ON_DEVICE),
+        *(("a moved picture", "17"), ("only NVDEC", "9")),
+        *((name, "17") for name in ("deep samples", "deep samples untouched", "deep samples untouched for software")),
+        *(("deep full chroma", "9"), ("12 bits to 10", "9")),
+    ],
 )
 def test_frames_on_the_device_are_those_of_software(machine: Machine, name: str, lost: str) -> None:
     """What software makes of the same chain, within the code that rounding may differ by."""
     chain, pixel_format, decodes, encodes = ON_DEVICE[name]
-    machine = prepare(machine, replace(CLIP, pixel_format=pixel_format, sounds=())).with_(NV_H264_BITS=10, NV_DROP=lost)
+    clip = replace(CLIP, pixel_format=pixel_format, sounds=())
+    if "12" in pixel_format:  # which H.264 has not
+        clip = replace(clip, codec="libx265", options={"preset": "ultrafast", "x265-params": "log-level=none"})
+    machine = prepare(machine, clip).with_(NV_H264_BITS=10, NV_DROP=lost)
     given, target = machine.work / "in.mp4", machine.work / "out.mkv"
     arguments = (str(given), str(target), chain, decodes, encodes)
     ended = machine.run("-W", "error", "-m", "tests.kernels.nv.device_job", *arguments)
@@ -318,13 +364,15 @@ def test_frames_on_the_device_are_those_of_software(machine: Machine, name: str,
     said = json.loads(ended.stdout.splitlines()[-1])
     assert said["where"] == (["DeviceArray"] if encodes == "NVENC" else ["ndarray"])
     assert said["warnings"] == (TAKEN_OVER if lost else [])
-    is_surface = encodes == "NVENC" and pixel_format != "yuv420p10le"
-    assert said["shared"] == (30 if is_surface else 0), "no copy where the planes are a surface"
+    assert said["shared"] == (30 if encodes == "NVENC" else 0), "no copy where the planes are a surface"
+    assert ("<<" in said["source"]) == (decodes == "NVDEC" and pixel_format.endswith("le"))
+    assert ("<<" in said["target"]) == (encodes == "NVENC" and "p10" in said["target"])
     reference = run(machine.without("libcuda.so.1"), "--vf", chain, "--codec", "ffv1", suffix="mkv")
     wanted, found = frames_of(reference.output), frames_of(target)
     assert len(found) == 30
+    limit = 0 if chain in MOVES else 1
     for one, other in zip(found, wanted, strict=True):
-        assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(one, other, strict=True))
+        assert all(np.abs(a.astype(int) - b).max() <= limit for a, b in zip(one, other, strict=True))
 
 
 def frames_of(path: Path) -> list[list[np.ndarray]]:

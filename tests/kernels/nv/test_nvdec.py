@@ -32,6 +32,12 @@ CLIPS: Final = {
         pixel_format="yuv420p10le",
         frames=9,
     ),
+    "hevc_12_bit": Clip(
+        codec="libx265",
+        options={"preset": "ultrafast", "x265-params": "log-level=none"},
+        pixel_format="yuv420p12le",
+        frames=9,
+    ),
     "full_chroma": Clip(pixel_format="yuv444p"),
     "full_chroma_10_bit": Clip(pixel_format="yuv444p10le"),
     "half_chroma": Clip(pixel_format="yuv422p"),
@@ -54,6 +60,8 @@ class Decoded:
     warnings: list[str]
     missing: list[int]
     contiguous: bool
+    pixel_formats: list[str]
+    pitches: list[int]
 
 
 def decode(machine: Machine, clip: Clip | bytes, where: str = "host", **options: Any) -> Decoded:
@@ -71,6 +79,19 @@ def decode(machine: Machine, clip: Clip | bytes, where: str = "host", **options:
     return Decoded(**{name: said[name] for name in names})
 
 
+DEEP: Final = {
+    "h264": replace(CLIPS["b_frames"], pixel_format="yuv420p10le"),
+    "full chroma": replace(CLIPS["open_gop"], pixel_format="yuv444p10le"),
+    "hevc, 12 bits": replace(CLIPS["hevc_12_bit"], frames=30),
+}
+
+
+def form_of(clip: Clip, *, shifted: bool) -> str:
+    """How frames hold the samples of `clip`."""
+    pixel = clip.pixel_format.removesuffix("le")
+    return f"{pixel}<<{16 - int(pixel[-2:])}" if shifted else pixel
+
+
 @pytest.mark.parametrize("where", ["host", "device"])
 @pytest.mark.parametrize("name", CLIPS)
 def test_frames_are_those_of_software(machine: Machine, name: str, where: str) -> None:
@@ -82,6 +103,32 @@ def test_frames_are_those_of_software(machine: Machine, name: str, where: str) -
     assert decoded.contiguous or where == "device"
     assert machine.log("decoder"), "NVDEC was used"
     assert len(machine.log("packet")) == decoded.frames
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_frames_keep_the_form_of_surfaces_on_the_device_alone(machine: Machine, name: str) -> None:
+    """Nothing but a copy is made of them there; what reads them takes codes from the top of 16 bits."""
+    for where in ("device", "left", "host"):
+        decoded = decode(machine, DEEP[name], where)
+        assert decoded.differences == []
+        assert decoded.warnings == []
+        assert decoded.pixel_formats == [form_of(DEEP[name], shifted=where != "host")]
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        Clip(size=(854, 32), frames=3),
+        replace(DEEP["h264"], size=(1366, 32), frames=3),
+        replace(CLIPS["odd_width"], frames=3),
+        Clip(size=(66, 48), pixel_format="yuv444p", frames=3),
+    ],
+    ids=lambda clip: f"{clip.size[0]} {clip.pixel_format}",
+)
+def test_rows_on_the_device_begin_where_long_words_do(machine: Machine, clip: Clip) -> None:
+    decoded = decode(machine, clip, "device")
+    assert decoded.differences == []
+    assert all(pitch % 64 == 0 for pitch in decoded.pitches)
 
 
 def test_packets_reach_nvdec_as_units_behind_start_codes(machine: Machine) -> None:
@@ -120,6 +167,19 @@ def test_software_takes_over_without_losing_a_frame(machine: Machine, name: str,
     assert decoded.frames == 30
     assert decoded.differences == []
     assert decoded.warnings[-1].startswith("software decoded instead of NVDEC: it ")
+
+
+@pytest.mark.parametrize("where", ["device", "left", "host"])
+@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("fault", ["a picture is lost", "parsing fails", "the first picture is lost", "nothing works"])
+def test_software_takes_over_with_deep_frames_as_they_were(machine: Machine, name: str, fault: str, where: str) -> None:
+    """Every frame has the format that the first one told, which the whole job was planned for."""
+    decoded = decode(machine.with_(**FAULTS[fault]), DEEP[name], where)
+    assert decoded.frames == 30
+    assert decoded.differences == []
+    assert decoded.warnings[-1].startswith("software decoded instead of NVDEC: it ")
+    shifted = where != "host" and fault in ("a picture is lost", "parsing fails")
+    assert decoded.pixel_formats == [form_of(DEEP[name], shifted=shifted)]
 
 
 def test_software_takes_over_within_a_span(machine: Machine) -> None:

@@ -86,6 +86,7 @@ def encode(machine: Machine, clip: bytes, suffix: str = "mp4", where: str = "hos
     path.write_bytes(clip)
     said = run(machine, path, target, where, settings)
     assert "error" not in said, said["error"]
+    assert said["unread"] == 0, "a frame is let go of before the encoder has read it"
     return target
 
 
