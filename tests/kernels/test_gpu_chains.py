@@ -14,6 +14,7 @@ import kernels
 from kernels.backends.cpu import CpuExecutor
 from kernels.device_plan import codec_layout
 from kernels.surface import Layout
+from tests.kernels import test_surfaces as surfaces
 from tests.kernels.test_cuda_chains import CHAINS, FORMATS, SAMPLES, as_stored, assert_alike, planned, tolerance
 
 if TYPE_CHECKING:
@@ -75,6 +76,20 @@ def test_chain_between_codecs_equals_the_cpu(chain: str, layout: str, make_frame
         expected = cpu.run(frame)
         for _ in range(20):
             assert_alike(on_host(gpu.run(incoming)), expected, tolerance(plan), chain)
+
+
+@pytest.mark.parametrize("layout", surfaces.DEEP)
+@pytest.mark.parametrize("chain", [*surfaces.MOVED, *surfaces.PASSES])
+def test_deep_frames_between_codecs_are_those_of_low_codes(chain: str, layout: str, make_frame: FrameMaker) -> None:
+    frame = make_frame(layout, 322, 182)
+    held = surfaces.surface(frame)
+    low, between = surfaces.planned(chain, frame, lifted=False), surfaces.planned(chain, held, lifted=True)
+    ends = {"source": codec_layout(between.source), "target": codec_layout(between.target)}
+    incoming = on_gpu(held, codec_layout(between.source))
+    with CpuExecutor(low) as cpu, executor_of(between, **ends) as gpu:
+        expected = cpu.run(frame)
+        for _ in range(20):
+            surfaces.assert_codes(on_host(gpu.run(incoming)), expected, tolerance(low) if low.stages else 0)
 
 
 def test_frames_of_a_stream_come_out_in_order(make_frame: FrameMaker) -> None:

@@ -36,6 +36,14 @@ DECODED: Final = {
         Clip(codec="libx265", options=X265, frames=60, size=SIZE, pixel_format="yuv420p10le"),
         ("hevc", "420", 10),
     ),
+    "1366 wide, 10 bits": (
+        Clip(codec="libx265", options=X265, frames=20, size=(1366, 768), pixel_format="yuv420p10le"),
+        ("hevc", "420", 10),
+    ),
+    "hevc_12_bit": (
+        Clip(codec="libx265", options=X265, frames=20, size=SIZE, pixel_format="yuv420p12le"),
+        ("hevc", "420", 12),
+    ),
     "hevc_444": (Clip(codec="libx265", options=X265, frames=20, size=SIZE, pixel_format="yuv444p"), ("hevc", "444", 8)),
     "vp9": (
         Clip(codec="libvpx-vp9", container="mkv", options={"cpu-used": "8"}, frames=30, size=SIZE),
@@ -68,6 +76,34 @@ def test_nvdec_gives_the_samples_of_software(tmp_path: Path, name: str, where: s
     assert said["frames"] == said["expected"] == clip.frames
     assert said["differences"] == []
     assert said["warnings"] == []
+
+
+@pytest.mark.parametrize("chain", ["null", "hflip"])
+@pytest.mark.parametrize("name", ["hevc_10_bit", "1366 wide, 10 bits", "hevc_12_bit", "854 wide"])
+def test_a_job_gives_the_frames_of_software(tmp_path: Path, name: str, chain: str) -> None:
+    """From NVDEC's surfaces through the GPU's kernels to a lossless encoder: every code is where it was."""
+    (tmp_path / "clip").write_bytes(make(DECODED[name][0]))
+    command = [sys.executable, "-m", "runner", "run", str(tmp_path / "clip"), str(tmp_path / "out.mkv"), "--json", "-q"]
+    options = ["--codec", "ffv1", *(["--vf", chain] if chain != "null" else [])]
+    ended = subprocess.run([*command, *options], capture_output=True, text=True, check=False, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    wanted, found = _frames(tmp_path / "clip"), _frames(tmp_path / "out.mkv")
+    assert len(found) == len(wanted)
+    step = -1 if chain == "hflip" else 1
+    assert all(np.array_equal(one[1], other[1][:, ::step]) for one, other in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("where", ["host", "gpu"])
+@pytest.mark.parametrize("codec", ["hevc", "av1"])
+def test_nvenc_takes_deep_frames(tmp_path: Path, codec: str, where: str) -> None:
+    if not encodes(codec) or not encoder_caps(codec).has_10_bit:
+        return  # as above
+    (tmp_path / "clip").write_bytes(make(DECODED["hevc_10_bit"][0]))
+    said_by("encode_clip", str(tmp_path / "clip"), str(tmp_path / "out.mkv"), where, json.dumps({"codec": codec}))
+    wanted, found = _frames(tmp_path / "clip"), _frames(tmp_path / "out.mkv")
+    assert len(found) == len(wanted)
+    assert found[0][1].dtype == np.uint16
+    assert max(np.abs(one[1].astype(int) - other[1]).mean() for one, other in zip(found, wanted, strict=True)) < 24
 
 
 @pytest.mark.parametrize("start", [0.3, 0.52, 1.0])
