@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import socket
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import storage
-from runner.errors import CreditError, ProviderError, UsageError
+from runner.errors import CreditError, ProviderError
+from runner.inputs import provide, release
 from runner.inspection import inspect_source, moved
 from runner.planning import Conditions, JobPlan, Limits, plan_job, replan
 from runner.records import SourceId
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_DEADLINE_S: Final = 86_400.0
-INPUTS: Final = "inputs"
-"""Folder of the bucket for copies of local inputs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +109,7 @@ def submit(
     run_bucket = bucket.run(run)
     run_bucket.check_writable()
     if isinstance(given, LocalUri) and provider.costs:
-        uploaded = upload(given, bucket, on_progress=on_progress)
+        uploaded = provide(given, bucket, run, on_progress=on_progress)
         facts = moved(facts, _source_id(uploaded))
     output: Uri = target
     if isinstance(target, LocalUri) and provider.costs:
@@ -182,23 +180,6 @@ def check_credit(provider: Provider, plan: JobPlan) -> Decimal | None:
     return credit_usd
 
 
-def upload(given: LocalUri, bucket: Bucket, *, on_progress: OnProgress | None = None) -> ObjectUri:
-    """A copy of a local file where machines can read it; one that an interrupted command has begun goes on.
-
-    Its name follows from the file's path, size and time, so that the same file is sent once.
-    """
-    if not isinstance(bucket.root, ObjectUri):
-        raise UsageError(f"{bucket} is on this machine, where no rented one can read it; give --bucket b2://bucket")
-    facts = given.path.stat()
-    mark = hashlib.sha256(f"{given.path.resolve()}\n{facts.st_size}\n{facts.st_mtime_ns}".encode()).hexdigest()[:16]
-    folder = bucket.root if bucket.root.folder else bucket.root.with_key(f"{bucket.root.key}/")
-    target = folder.child(f"{INPUTS}/{mark}/{given.name}")
-    if storage.exists(target) and storage.stat(target).size_bytes == facts.st_size:
-        return target
-    storage.copy(given, target, overwrite=True, on_progress=on_progress)
-    return target
-
-
 def deliver(ticket: Ticket, *, overwrite: bool, on_progress: OnProgress | None = None) -> bool:
     """Copy the output to where the user wants it; false where that is a place of another machine."""
     if not ticket.delivers:
@@ -209,15 +190,17 @@ def deliver(ticket: Ticket, *, overwrite: bool, on_progress: OnProgress | None =
     return True
 
 
-def tidy(bucket: RunBucket, ticket: Ticket, *, delivered: bool) -> None:
-    """Delete for good what only the work needed: segments, bootstraps, the copy of the input, a delivered output."""
+def tidy(bucket: RunBucket, ticket: Ticket, *, delivered: bool, now_s: float) -> None:
+    """Delete for good what only the work needed: segments, bootstraps, a delivered output, and the copy of the input
+    unless another run reads it too.
+    """
     folder = bucket.folder
     bucket.delete_for_good(folder.object("seg/"))
     bucket.delete_for_good(folder.boots)
     if delivered and ticket.delivers:
         bucket.delete_for_good(folder.object("output/"))
     if ticket.uploaded is not None:
-        bucket.delete_for_good(parse(ticket.uploaded))
+        release(bucket, ticket.uploaded, now_s=now_s)
 
 
 def absolute(uri: Uri) -> Uri:

@@ -297,7 +297,7 @@ class _Ends:
             )
             self._accesses[number].revoke()
             if item.state == "done":
-                tidy(run.bucket, run.ticket, delivered=delivered)
+                tidy(run.bucket, run.ticket, delivered=delivered, now_s=time.time())
         except OSError as error:
             warn(f"{run.plan.run} could not be put away: {error}")
 

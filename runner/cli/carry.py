@@ -128,7 +128,7 @@ def _finish(run: Submitted, conductor: Conductor, display: ProgressDisplay, star
         _give_up(run, conductor, "failed", done.message)
     delivered = deliver_done(run, done, display)
     _give_up(run, conductor, "finished")
-    tidy(run.bucket, run.ticket, delivered=delivered)
+    tidy(run.bucket, run.ticket, delivered=delivered, now_s=time.time())
     return _describe(run, conductor, "done", started_s)
 
 

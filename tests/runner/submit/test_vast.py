@@ -181,3 +181,25 @@ def test_an_account_without_the_money_rents_nothing(
     assert "account has $0.00 left" in done.stderr
     assert vast.calls("create") == []
     assert list(remote.list("")) == []  # not even the input was sent
+
+
+def test_two_jobs_on_one_file(desk: Desk, vast: FakeVast, remote: B2Store, clip: Path, tmp_path: Path) -> None:
+    """The first to end leaves the copy of the input to the other; the last takes it away."""
+
+    def copies() -> list[str]:
+        return [info.key for info in remote.list("inputs/") if info.key.endswith("in.mkv")]
+
+    slow = desk.start("submit", clip, tmp_path / "slow.mkv", *RENTED, *CHAIN)
+    until(vast.billing, watched=slow)
+    (number,) = vast.billing()
+    until(vast.instances[number].pids, watched=slow)
+    vast.instances[number].freeze(frozen=True)
+    quick = desk.run("submit", clip, tmp_path / "quick.mkv", *RENTED, *CHAIN)
+    assert quick.returncode == 0, quick.stderr
+    assert len(copies()) == 1
+    vast.instances[number].freeze(frozen=False)
+    _, told = slow.communicate(timeout=120)
+    assert slow.returncode == 0, told
+    assert copies() == []
+    assert frames(tmp_path / "slow.mkv") == frames(tmp_path / "quick.mkv")
+    assert vast.billing() == []
