@@ -142,8 +142,7 @@ def test_chain_between_codecs_equals_the_cpu(chain: str, layout: str, make_frame
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 17), (130, 3)])
 @pytest.mark.parametrize("chain", CHAINS)
 def test_chain_on_tiny_frames(chain: str, size: tuple[int, int], make_frame: FrameMaker) -> None:
-    frame = make_frame("yuv420p", *size)
-    plan = planned(chain, frame)
+    plan = planned(chain, frame := make_frame("yuv420p", *size))
     if plan is None:
         return
     with CpuExecutor(plan, threads=1) as cpu, DeviceExecutor(plan, StrictFrameEngine()) as device:

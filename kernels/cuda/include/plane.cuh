@@ -73,20 +73,24 @@ template <typename T> __device__ __forceinline__ T *row_of(T *plane, int pitch, 
 }
 
 // Stored samples x..x+3 of a row of `width`. Interleaved components are loaded together, whichever of both is wanted.
-template <Edge EDGE> __device__ __forceinline__ float4 load_four(const SAMPLE_IN *row, int x, int width) {
+template <Edge EDGE> __device__ __forceinline__ uint4 fetch_four(const SAMPLE_IN *row, int x, int width) {
     using Four = Packed<SAMPLE_IN, 4, STEP_IN>;
     if (x >= 0 && x + 3 < width) {
         const SAMPLE_IN *first = row + x * STEP_IN;
         const int offset = STEP_IN == 2 && !is_aligned<Packed<SAMPLE_IN, 4 / sizeof(SAMPLE_IN), 1>>(first);
         if (is_aligned<Four>(first - offset)) {
             const Four four = *(const Four *)(first - offset);
-            return make_float4((float)four.get(0, offset), (float)four.get(1, offset), (float)four.get(2, offset),
-                               (float)four.get(3, offset));
+            return make_uint4(four.get(0, offset), four.get(1, offset), four.get(2, offset), four.get(3, offset));
         }
     }
-    return make_float4((float)row[inside<EDGE>(x, width) * STEP_IN], (float)row[inside<EDGE>(x + 1, width) * STEP_IN],
-                       (float)row[inside<EDGE>(x + 2, width) * STEP_IN],
-                       (float)row[inside<EDGE>(x + 3, width) * STEP_IN]);
+    return make_uint4(row[inside<EDGE>(x, width) * STEP_IN], row[inside<EDGE>(x + 1, width) * STEP_IN],
+                      row[inside<EDGE>(x + 2, width) * STEP_IN], row[inside<EDGE>(x + 3, width) * STEP_IN]);
+}
+
+// The same as float.
+template <Edge EDGE> __device__ __forceinline__ float4 load_four(const SAMPLE_IN *row, int x, int width) {
+    const uint4 four = fetch_four<EDGE>(row, x, width);
+    return make_float4((float)four.x, (float)four.y, (float)four.z, (float)four.w);
 }
 
 // Fill `rows` rows of `tile` with the stored samples of a width x height plane from (left, top) on. Every one of the
