@@ -243,7 +243,7 @@ def _choose(
         share=share,
         choices=choices,
         refused=tuple(refused),
-        warnings=(*facts.warnings, *_warnings(choices[0], now.limits_of(work.spec), now)),
+        warnings=(*facts.warnings, *_of_bid(choices[0].offer), *_warnings(choices[0], now.limits_of(work.spec), now)),
     )
 
 
@@ -348,6 +348,18 @@ def _deadline_s(offer: Offer, one: Estimate, limits: Limits, now: Conditions) ->
 def _which(deadline_s: float, limits: Limits) -> str:
     """The limit that `deadline_s` comes from."""
     return "the deadline" if deadline_s == limits.deadline_s else f"the budget of ${limits.budget_usd}"
+
+
+def _of_bid(offer: Offer) -> tuple[str, ...]:
+    """What nothing here can prevent: a machine that is outbid is stopped with its watchdog, and not destroyed."""
+    if not offer.is_bid:
+        return ()
+    usd_per_day = 24 * offer.disk_usd_per_h
+    warning = (
+        "somebody may bid more: the disk of a machine that is stopped while nothing follows the run costs "
+        f"${usd_per_day:.2f} a day until `runner resume` or `cancel`, or past the deadline `runner reap`, ends it"
+    )
+    return (warning,)
 
 
 def _warnings(best: Choice, limits: Limits, now: Conditions) -> tuple[str, ...]:

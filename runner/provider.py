@@ -43,6 +43,8 @@ class Offer:
     vram_gb: float | None
     price_usd_per_h: Decimal
     """GPU and the disk that was asked for; for bids what has to be bid, disk included."""
+    disk_usd_per_h: Decimal = Decimal(0)
+    """The disk's part of it, which is billed while a machine is stopped too."""
     down_usd_per_gb: Decimal = Decimal(0)
     up_usd_per_gb: Decimal = Decimal(0)
     reliability: float | None = None

@@ -156,11 +156,14 @@ def _run_chunk(
     spec = items[0].spec
     # One search for all: markets count them.
     offers = provider.offers(spec.requirements, max_price_usd_per_h=spec.max_price_usd_per_h)
+    said: set[str] = set()
     for item in items:
         if stop:
             raise Interrupted
         try:
-            item.run = begin(item.spec, provider, root, quiet=True, batch=batch, offers=offers, started_s=started_s)
+            item.run = begin(
+                item.spec, provider, root, quiet=True, batch=batch, offers=offers, started_s=started_s, said=said
+            )
         except Interrupted:
             raise
         except faults as error:

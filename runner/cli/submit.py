@@ -176,10 +176,12 @@ def begin(
     batch: str | None = None,
     offers: Sequence[Offer] | None = None,
     started_s: float | None = None,
+    said: set[str] | None = None,
 ) -> Submitted:
     """A run of `spec` in its folder below `root`, remembered on this machine; nothing is rented yet.
 
-    `batch` is the run of the batch that it belongs to, and `started_s` when that began.
+    `batch` is the run of the batch that it belongs to, `started_s` when that began, and `said` what its other files
+    have been warned of.
     """
     from runner.bucket import Bucket
     from runner.cli.carry import show_copying
@@ -190,7 +192,10 @@ def begin(
 
     made = draft(spec, provider, now_s=time.time(), code_version=code_version(), offers=offers, started_s=started_s)
     for text in made.plan.warnings:
-        warn(text)
+        if said is None or text not in said:
+            warn(text)
+    if said is not None:
+        said.update(made.plan.warnings)
     with progress_display(quiet=quiet) as display:
         run = submit(made, provider, Bucket(root), batch=batch, on_progress=show_copying(display, "uploading"))
     remember(run.plan.run, root)

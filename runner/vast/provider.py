@@ -184,12 +184,12 @@ def _offer(row: models.Offer, requirements: Requirements) -> Offer | None:
     """`row` as a provider's offer; None where it has less than required, or no price."""
     if requirements.min_ram_gb is not None and (row.memory_gb or 0.0) < requirements.min_ram_gb:
         return None
-    price = row.usd_per_h
+    price, disk_usd_per_h = row.usd_per_h, row.disk_usd_per_h(_disk_gb(requirements))
     if requirements.market is Market.BID:
         if row.min_bid_usd_per_h is None:
             return None
         lowest = row.min_bid_usd_per_h.quantize(_BID_STEP, rounding=ROUND_CEILING)
-        price = lowest + row.disk_usd_per_h(_disk_gb(requirements))
+        price = lowest + disk_usd_per_h
     return Offer(
         id=str(row.offer_id),
         machine=str(row.machine_id),
@@ -197,6 +197,7 @@ def _offer(row: models.Offer, requirements: Requirements) -> Offer | None:
         num_gpus=row.gpu_count,
         vram_gb=row.gpu_memory_mb / 1000,
         price_usd_per_h=price,
+        disk_usd_per_h=disk_usd_per_h,
         down_usd_per_gb=row.down_usd_per_gb,
         up_usd_per_gb=row.up_usd_per_gb,
         reliability=row.reliability,

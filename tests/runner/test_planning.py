@@ -86,6 +86,13 @@ def test_a_plan_is_pure() -> None:
     assert [choice.offer for choice in swapped.choices] == [choice.offer for choice in first.choices]
 
 
+def test_a_bid_says_what_it_costs_once_it_is_lost() -> None:
+    bid = offer_of(is_bid=True, disk_usd_per_h=Decimal("0.0025"))
+    (said,) = plan_job(spec_of(), facts_of(), [bid], **RUN, now=conditions()).warnings
+    assert "$0.06 a day" in said
+    assert plan_job(spec_of(), facts_of(), [offer_of()], **RUN, now=conditions()).warnings == ()
+
+
 def test_a_plan_survives_being_written() -> None:
     work = plan_job(spec_of(), facts_of(), [offer_of()], **RUN, now=conditions()).work
     again = WorkPlan.model_validate_json(work.model_dump_json())

@@ -107,6 +107,7 @@ def test_no_offer_is_dearer_than_allowed(
 def test_what_an_offer_says(provider: VastProvider) -> None:
     (offer,) = provider.offers(Requirements(gpu_names=("RTX 4090",), min_disk_gb=20), max_price_usd_per_h=None)
     assert offer.price_usd_per_h == Decimal("0.337467")
+    assert offer.disk_usd_per_h * 720 == pytest.approx(20 * Decimal("0.15"))
     assert (offer.vram_gb, offer.compute_capability, offer.cuda) == (24.564, 8.9, 12.8)
     assert (offer.down_mbps, offer.up_mbps, offer.cpu_cores, offer.disk_gb) == (1874.2, 921.5, 16.0, 412.7)
     assert (offer.country, offer.verified, offer.datacenter, offer.machine) == ("SE", True, False, "31000")
