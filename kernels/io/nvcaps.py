@@ -10,6 +10,7 @@ from typing import Any, Final
 from kernels.backends.driver import find_driver, missing_video_library
 from kernels.errors import UnavailableError
 from kernels.io.capabilities import DecoderCaps, EncoderCaps
+from kernels.io.nvcontext import balanced
 
 DEVICE: Final = 0
 """The first GPU that CUDA_VISIBLE_DEVICES leaves; one process works on one."""
@@ -17,6 +18,7 @@ NO_ENCODE_DEVICE: Final = ("Error code : 1\n", "Error code : 2\n")
 """NV_ENC_ERR_NO_ENCODE_DEVICE and NV_ENC_ERR_UNSUPPORTED_DEVICE: a GPU without the engine."""
 UNKNOWN_CODEC: Final = ("Error code : 8\n", "Error code : 12\n")
 """NV_ENC_ERR_INVALID_PARAM and NV_ENC_ERR_UNSUPPORTED_PARAM: about a codec, that the engine lacks it."""
+NO_ENCODER: Final = "this GPU has no encoder (NVENC)"
 TOO_MANY_SESSIONS: Final = "Error code : 10\n"
 """NV_ENC_ERR_OUT_OF_MEMORY, which GeForce drivers answer to one session more than they allow."""
 
@@ -59,12 +61,13 @@ def decoder_caps(codec: str, chroma: str, depth: int) -> DecoderCaps:
     """
     nvc = load()
     try:
-        found = nvc.GetDecoderCaps(
-            gpuid=DEVICE,
-            codec=getattr(nvc.cudaVideoCodec, codec.upper()),
-            chromaformat=getattr(nvc.cudaVideoChromaFormat, chroma),
-            bitdepth=depth,
-        )
+        with balanced():
+            found = nvc.GetDecoderCaps(
+                gpuid=DEVICE,
+                codec=getattr(nvc.cudaVideoCodec, codec.upper()),
+                chromaformat=getattr(nvc.cudaVideoChromaFormat, chroma),
+                bitdepth=depth,
+            )
     except Exception as error:  # PyNvVideoCodec's own two classes and RuntimeError have no common root
         raise UnavailableError(f"NVDEC cannot be asked: {first_line(error)}") from error
     return DecoderCaps(
@@ -76,18 +79,29 @@ def decoder_caps(codec: str, chroma: str, depth: int) -> DecoderCaps:
     )
 
 
-@cache
 def encoder_caps(codec: str) -> EncoderCaps:
     """NVENC's answer for `codec`.
 
     Raises `UnavailableError` on a GPU that has no NVENC, or none for this codec, and when it cannot be asked.
     """
+    found = _encoder_caps(codec)
+    if isinstance(found, str):
+        raise UnavailableError(found)
+    return found
+
+
+@cache
+def _encoder_caps(codec: str) -> EncoderCaps | str:
+    """`encoder_caps`, or why this GPU has none; both last, so that each is asked for once in a process."""
     nvc = load()
     try:
-        found = nvc.GetEncoderCaps(gpuid=DEVICE, codec=codec)
+        with balanced():
+            found = nvc.GetEncoderCaps(gpuid=DEVICE, codec=codec)
     except Exception as error:  # PyNvVideoCodec's own two classes and RuntimeError have no common root
         if any(code in str(error) for code in UNKNOWN_CODEC):
-            raise UnavailableError(f"this GPU cannot encode {codec}") from error
+            return f"this GPU cannot encode {codec}"
+        if any(code in str(error) for code in NO_ENCODE_DEVICE):
+            return NO_ENCODER
         raise UnavailableError(encoder_problem(error)) from error
     return EncoderCaps(
         engines=found["num_encoder_engines"],
@@ -103,7 +117,7 @@ def encoder_problem(error: Exception) -> str:
     """What an exception from opening an NVENC session means."""
     text = str(error)
     if any(code in text for code in NO_ENCODE_DEVICE):
-        return "this GPU has no encoder (NVENC)"
+        return NO_ENCODER
     if TOO_MANY_SESSIONS in text:
         return "NVENC opens no further session: other programs hold all that the driver allows"
     return f"NVENC cannot be opened: {first_line(error)}"

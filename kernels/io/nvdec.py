@@ -15,6 +15,7 @@ from kernels.io.annex_b import Bitstream, sequence_header
 from kernels.io.capabilities import chroma_of
 from kernels.io.ledger import DiffersError, Ledger
 from kernels.io.nvcaps import DEVICE, first_line, load
+from kernels.io.nvcontext import balanced
 from kernels.io.software import SoftwareDecoder
 from kernels.io.source import codec_name
 from kernels.surface import row_bytes
@@ -248,12 +249,13 @@ class NvDecoder(SoftwareDecoder):
     def _open(self) -> None:
         try:
             self._nvc = load()
-            self._decoder = self._nvc.CreateDecoder(
-                gpuid=DEVICE,
-                codec=getattr(self._nvc.cudaVideoCodec, self._codec.upper()),
-                cudastream=self._memory.stream,
-                usedevicememory=self._memory.on_device,
-            )
+            with balanced():
+                self._decoder = self._nvc.CreateDecoder(
+                    gpuid=DEVICE,
+                    codec=getattr(self._nvc.cudaVideoCodec, self._codec.upper()),
+                    cudastream=self._memory.stream,
+                    usedevicememory=self._memory.on_device,
+                )
         except Exception as error:  # PyNvVideoCodec's own two classes and RuntimeError have no common root
             raise DiffersError(f"it cannot be opened ({first_line(error)})") from error
 

@@ -14,6 +14,7 @@ from kernels.io.bare_stream import add_bare_stream
 from kernels.io.capabilities import chroma_of
 from kernels.io.encode import check_size
 from kernels.io.nvcaps import DEVICE, encoder_problem, first_line, load
+from kernels.io.nvcontext import balanced
 from kernels.io.nvenc_options import nvenc_options
 from kernels.io.signal import Signal
 
@@ -223,13 +224,15 @@ class NvEncoder:
         if self._memory.stream is not None:
             arguments["cudastream"] = self._memory.stream
         try:
-            return load().CreateEncoder(
-                self._format.width,
-                self._format.height,
-                self.options.surface,
-                not self._memory.on_device,
-                **arguments,
-            )
+            nvc = load()
+            with balanced():
+                return nvc.CreateEncoder(
+                    self._format.width,
+                    self._format.height,
+                    self.options.surface,
+                    not self._memory.on_device,
+                    **arguments,
+                )
         except UnavailableError:
             raise
         except Exception as error:  # PyNvVideoCodec's own two classes and RuntimeError have no common root

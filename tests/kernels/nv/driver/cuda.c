@@ -58,37 +58,70 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
     return OK;
 }
 
+/* Each thread has a stack of contexts, the last one current. Others than the primary one are new ones each time, and
+ * noted as they come and go. */
+enum { INVALID_VALUE = 1, NO_CONTEXT = 201, MAX_CONTEXTS = 64 };
+static __thread void *contexts[MAX_CONTEXTS];
+static __thread int depth;
+static int retained;
+
 int cuDevicePrimaryCtxRetain(void **context, int device) {
+    __atomic_add_fetch(&retained, 1, __ATOMIC_SEQ_CST);
     *context = PRIMARY;
     return OK;
 }
 
 int cuDevicePrimaryCtxRelease_v2(int device) {
+    __atomic_sub_fetch(&retained, 1, __ATOMIC_SEQ_CST);
+    return OK;
+}
+
+int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active) {
+    *flags = 0;
+    *active = __atomic_load_n(&retained, __ATOMIC_SEQ_CST) > 0;
+    return OK;
+}
+
+int cuCtxPushCurrent_v2(void *context) {
+    if (!context || depth == MAX_CONTEXTS)
+        return INVALID_VALUE;
+    contexts[depth++] = context;
+    return OK;
+}
+
+int cuCtxPopCurrent_v2(void **context) {
+    if (!depth)
+        return NO_CONTEXT;
+    depth--;
+    if (context)
+        *context = contexts[depth];
+    return OK;
+}
+
+int cuCtxGetCurrent(void **context) {
+    *context = depth ? contexts[depth - 1] : NULL;
     return OK;
 }
 
 int cuCtxCreate_v2(void **context, unsigned flags, int device) {
-    *context = (void *)0x2000;
-    return OK;
+    static long made = 0x2000;
+    *context = (void *)__atomic_fetch_add(&made, 1, __ATOMIC_SEQ_CST);
+    LOG("{\"call\": \"context\", \"made\": %ld}", (long)*context);
+    return cuCtxPushCurrent_v2(*context);
 }
 
 int cuCtxDestroy_v2(void *context) {
+    if (!context || context == PRIMARY)
+        return INVALID_VALUE;
+    if (depth && contexts[depth - 1] == context)
+        depth--;
+    LOG("{\"call\": \"context\", \"destroyed\": %ld}", (long)context);
     return OK;
 }
 
 int cuCtxGetDevice(int *device) {
     *device = 0;
-    return OK;
-}
-
-int cuCtxPushCurrent_v2(void *context) {
-    return OK;
-}
-
-int cuCtxPopCurrent_v2(void **context) {
-    if (context)
-        *context = PRIMARY;
-    return OK;
+    return depth ? OK : NO_CONTEXT;
 }
 
 int cuEventCreate(void **event, unsigned flags) {
@@ -120,7 +153,7 @@ int cuGetErrorString(int status, const char **text) {
 }
 
 /* Which blocks are allocated: a driver refuses to free what is not, and PyNvVideoCodec asks it to. */
-enum { INVALID_VALUE = 1, MAX_BLOCKS = 1024 };
+enum { MAX_BLOCKS = 1024 };
 static void *blocks[MAX_BLOCKS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
