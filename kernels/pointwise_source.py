@@ -182,10 +182,7 @@ def _triplets(stage: Pointwise, section: Section, number: int, parameters: Param
         lines += _load_pair()
     for c in section.sources:
         if subsampled and c > 0:
-            plane, offset = ("in1", f" + {c - 1}") if section.paired_in else (f"in{c}", "")
-            first = f"row_of({plane}, {plane}_pitch, {plane}_frame, 0){offset}"
-            arguments = f"{first}, {plane}_pitch, at.x, at.y, siting, load, v{c}"
-            lines += [f"float v{c}[RUN];", f"load_chroma<{section.steps_in[c]}>({arguments});"]
+            lines += _load_chroma(section, c)
         elif c == 0 or not section.paired_in:
             lines += _load(section, c)
     values = [
@@ -244,6 +241,15 @@ def loop(lines: Sequence[str]) -> list[str]:
 def _load(section: Section, component: int) -> list[str]:
     place = f"{row('in', component)}, at.x, present, v{component}"
     return [f"float v{component}[RUN];", f"load_run<{section.steps_in[component]}>({place});"]
+
+
+def _load_chroma(section: Section, component: int) -> list[str]:
+    """Halved chroma at every pixel: an interleaved pair with its first component."""
+    plane = f"in{component}"
+    place = f"row_of({plane}, {plane}_pitch, {plane}_frame, 0), {plane}_pitch, at.x, at.y, siting, load"
+    if not section.paired_in:
+        return [f"float v{component}[RUN];", f"load_chroma<1, {section.steps_in[component]}>({place}, v{component});"]
+    return ["float v1[RUN], v2[RUN];", f"load_chroma<2, 2>({place}, v1, v2);"] if component == 1 else []
 
 
 def _load_pair() -> list[str]:

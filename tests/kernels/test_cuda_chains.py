@@ -115,7 +115,7 @@ def test_operation_equals_the_cpu(sample: str, layout: str, make_frame: FrameMak
 
 
 @pytest.mark.parametrize("layout", ["yuv420p", "yuv420p10", "yuv422p"])
-@pytest.mark.parametrize("chain", [*CHAINS, *("eq=contrast=1.2", "format=gbrp", "unsharp", "")])
+@pytest.mark.parametrize("chain", [*CHAINS, *("eq=contrast=1.2", "cas=planes=4,format=gbrp", "unsharp", "")])
 def test_chain_between_codecs_equals_the_cpu(chain: str, layout: str, make_frame: FrameMaker) -> None:
     """From NV12 or P010 to what an encoder takes, all on the device; the second and third time as a graph."""
     frame = make_frame(layout, 67, 35)

@@ -60,7 +60,16 @@ TEXTS: Final = ("pairs", "one of a pair", "planes", "triplets", "halved", "halve
 WHOLE: Final = (64, 16)
 """A size of whole runs and blocks: a generated text holds for every size."""
 CHAINS_OF: Final = {
-    POINTWISE: ("pairs", "triplets", "planes", "one of a pair", "dithered", "halved", "halved across"),
+    POINTWISE: (
+        "pairs",
+        "triplets",
+        "triplets of planes",
+        "planes",
+        "one of a pair",
+        "dithered",
+        "halved",
+        "halved across",
+    ),
     SUBSAMPLE: ("halved", "halved across", "halved, one pixel"),
     **{name: (name,) for name in TEXTS},
 }

@@ -205,10 +205,34 @@ struct Siting {
     int width, height; // of the chroma plane
 };
 
-// RUN pixels from column x (even) of row y of a chroma plane STEP elements apart, times `load`.
-template <int STEP>
+// Chroma at `first` - 1 to `first` + RUN / 2 of a row of `width` places, edges repeating: COMPONENTS samples (1 or 2)
+// of the STEP that lie at each.
+template <int COMPONENTS, int STEP>
+__device__ __forceinline__ void load_around(const SAMPLE_IN *row, int first, int width, float *values) {
+    constexpr int places = RUN / 2;
+    constexpr int bytes = STEP * places * (int)sizeof(SAMPLE_IN);
+    constexpr int unit = bytes < 16 ? bytes : 16; // what load_samples loads at once
+    const bool is_whole = COMPONENTS == STEP && first + places <= width && is_aligned(row + STEP * first, unit);
+    if (is_whole) {
+        load_samples<STEP * places>(row + STEP * first, STEP * places, values + COMPONENTS);
+    }
+#pragma unroll
+    for (int i = 0; i < places + 2; i++) {
+        if (i == 0 || i == places + 1 || !is_whole) {
+#pragma unroll
+            for (int c = 0; c < COMPONENTS; c++) {
+                values[COMPONENTS * i + c] = (float)row[STEP * clamp_index(first - 1 + i, width) + c];
+            }
+        }
+    }
+}
+
+// RUN pixels from column x (even) of row y of a chroma plane STEP elements apart, times `load`. Of two COMPONENTS that
+// lie interleaved the other comes into `second`.
+template <int COMPONENTS, int STEP>
 __device__ __forceinline__ void load_chroma(const SAMPLE_IN *plane, int pitch, int x, int y, const Siting &siting,
-                                            float load, float *values) {
+                                            float load, float *values, float *second = nullptr) {
+    constexpr int places = RUN / 2 + 2;
     int above = y;
     float part = 0.0f;
     if (siting.halved_rows) {
@@ -216,19 +240,24 @@ __device__ __forceinline__ void load_chroma(const SAMPLE_IN *plane, int pitch, i
         above = (int)floorf(place);
         part = (place - above) * load;
     }
-    const float rest = load - part;
-    const SAMPLE_IN *upper = plane + (long long)clamp_index(above, siting.height) * pitch;
-    const SAMPLE_IN *lower = plane + (long long)clamp_index(above + 1, siting.height) * pitch;
-    float line[RUN / 2 + 2];
+    float upper[COMPONENTS * places], lower[COMPONENTS * places];
+    const SAMPLE_IN *row = plane + (long long)clamp_index(above, siting.height) * pitch;
+    load_around<COMPONENTS, STEP>(row, x / 2, siting.width, upper);
+    row = plane + (long long)clamp_index(above + siting.halved_rows, siting.height) * pitch;
+    load_around<COMPONENTS, STEP>(row, x / 2, siting.width, lower);
 #pragma unroll
-    for (int i = 0; i < RUN / 2 + 2; i++) {
-        const int at = clamp_index(x / 2 - 1 + i, siting.width) * STEP;
-        line[i] = (float)upper[at] * rest + (float)lower[at] * part;
-    }
+    for (int c = 0; c < COMPONENTS; c++) {
+        float *to = c == 0 ? values : second;
+        float line[places];
 #pragma unroll
-    for (int i = 0; i < RUN / 2; i++) {
-        values[2 * i] = siting.even[0] * line[i] + siting.even[1] * line[i + 1] + siting.even[2] * line[i + 2];
-        values[2 * i + 1] = siting.odd[0] * line[i] + siting.odd[1] * line[i + 1] + siting.odd[2] * line[i + 2];
+        for (int i = 0; i < places; i++) {
+            line[i] = upper[COMPONENTS * i + c] * (load - part) + lower[COMPONENTS * i + c] * part;
+        }
+#pragma unroll
+        for (int i = 0; i < RUN / 2; i++) {
+            to[2 * i] = siting.even[0] * line[i] + siting.even[1] * line[i + 1] + siting.even[2] * line[i + 2];
+            to[2 * i + 1] = siting.odd[0] * line[i] + siting.odd[1] * line[i + 1] + siting.odd[2] * line[i + 2];
+        }
     }
 }
 

@@ -36,6 +36,7 @@ CHAINS: Final = {
     "gray": ("eq=contrast=1.2:gamma=1.3", "gray12", Layout.STACKED, (1, 1)),
     "planes": ("eq=contrast=1.2:gamma=1.3:gamma_r=1.2:saturation=1.3", "yuv444p16", Layout.STACKED, (37, 9)),
     "triplets": ("format=gbrp", "yuv420p", Layout.SEMIPLANAR, (83, 45)),
+    "triplets of planes": ("format=gbrp", "yuv420p10", Layout.STACKED, (83, 45)),
     "dithered": ("format=yuv444p", "yuv444p16", Layout.STACKED, (37, 9)),
     "halved": ("colorspace=all=bt2020,eq=gamma=1.1", "yuv420p", Layout.SEMIPLANAR, (139, 37)),
     "halved, one pixel": ("colorspace=all=bt2020,eq=gamma=1.1", "yuv420p", Layout.SEMIPLANAR, (1, 1)),

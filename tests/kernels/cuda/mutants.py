@@ -48,6 +48,11 @@ EQUIVALENT: Final[dict[tuple[str, str], str]] = {
     ("transpose.cu", "constexpr int row_words = TILE / per_word;"): "the same samples, from banks that threads meet in",
     (POINTWISE, "const float at = __ldg(params) >= 0.5f ? root : magnitude * (CURVE_NODES / CURVE_TOP);"): "0 or 1",
     (POINTWISE, "return v > 0.0f ? found : -found;"): "the curve is odd",
+    (POINTWISE, "constexpr int unit = bytes <= 16 ? bytes : 16; // what load_samples loads at once"): "16 is 16",
+    (
+        POINTWISE,
+        "const bool is_whole = COMPONENTS == STEP && first + places < width && is_aligned(row + STEP * first, unit);",
+    ): _SLOWER,
     (POINTWISE, "if (present > COUNT && is_aligned(from, wide)) {"): _SLOWER,
     (POINTWISE, "if (present > COUNT && is_aligned(to, wide)) {"): _SLOWER,
     (SUBSAMPLE, "return max(i <= 0 ? -1 - i : i >= count ? 2 * count - 1 - i : i, 0);"): "max makes the -1 a 0",
