@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from runner.speeds import bits_per_s
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runner.provider import Offer
     from runner.speeds import Speed
     from runner.workload import Workload
@@ -66,8 +68,17 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One of the jobs that a machine does one after the other."""
+
+    speed: Speed
+    workload: Workload
+    share: Share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Dollars for one job on one offer; low <= likely <= high."""
+    """Dollars for some work on one offer; low <= likely <= high."""
 
     low: Decimal
     likely: Decimal
@@ -78,7 +89,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What one offer means for one job."""
+    """What one offer means for some work."""
 
     cost: Cost
     wall_s: float
@@ -89,7 +100,7 @@ class Estimate:
     traffic_high: Decimal
     """Dollars for traffic at worst: what must be left of a budget when time runs out."""
     chance: float
-    """That the host lasts as long as the job."""
+    """That the host lasts as long as the work."""
 
 
 def output_frame_bytes(work: Workload) -> float:
@@ -114,11 +125,14 @@ def success_chance(offer: Offer, wall_s: float) -> float:
 
 def estimate(offer: Offer, speed: Speed, work: Workload, share: Share) -> Estimate:
     """What the rest of a job would take and cost on `offer`."""
-    factor = MEASURED_FACTOR if speed.measured else ESTIMATE_FACTOR
-    frame_bytes = output_frame_bytes(work)
-    likely = _one(offer, speed, share, frame_bytes, pulls=1, factor=1.0)
-    low = _one(offer, speed, share, frame_bytes * SMALL_OUTPUT, pulls=0, factor=1 / factor)
-    high = _one(offer, speed, share, frame_bytes * LARGE_OUTPUT, pulls=2, factor=factor)
+    return estimate_all(offer, (Task(speed=speed, workload=work, share=share),))
+
+
+def estimate_all(offer: Offer, tasks: Sequence[Task]) -> Estimate:
+    """What several jobs would take and cost on `offer`, which is rented once for all of them."""
+    likely = _one(offer, tasks, pulls=1, output=1.0, slowness=0)
+    low = _one(offer, tasks, pulls=0, output=SMALL_OUTPUT, slowness=-1)
+    high = _one(offer, tasks, pulls=2, output=LARGE_OUTPUT, slowness=1)
     chance = success_chance(offer, likely.wall_s)
     return Estimate(
         cost=Cost(
@@ -145,25 +159,30 @@ class _Case:
     dollars: Decimal
 
 
-def _one(offer: Offer, speed: Speed, share: Share, frame_bytes: float, *, pulls: int, factor: float) -> _Case:
-    """One case: the image is pulled `pulls` times, the speed's times are multiplied by `factor`.
+def _one(offer: Offer, tasks: Sequence[Task], *, pulls: int, output: float, slowness: int) -> _Case:
+    """One case: the image is pulled `pulls` times, outputs take `output` times what is likely, and the time of the
+    work is off by the factor of its speed to the power of `slowness`.
 
     A host may have the image already; and a machine may be lost once it runs, so that another one has to start.
     """
-    written, joined = share.frames * frame_bytes, share.whole_frames * frame_bytes
-    output = joined + share.copied_bytes * OTHER_STREAMS
     down_bits_per_s, up_bits_per_s = bits_per_s(offer, offer.down_mbps), bits_per_s(offer, offer.up_mbps)
     if not offer.price_usd_per_h:  # what costs nothing is this machine
-        image_gb, boot_s = 0.0, START_S
+        image_gb, wall_s = 0.0, START_S
     else:
         image_gb = pulls * IMAGE_GB
-        boot_s = pulls * CREATE_S + image_gb * 8e9 / down_bits_per_s + max(1, pulls) * PROBE_S
-    # Every segment is read back before it counts, and all of them once more when they are joined.
-    down_gb = image_gb + (share.source_bytes + written + joined + share.copied_bytes) / 1e9
-    up_gb = (written + output) / 1e9
-    work_s = share.frames * speed.frame_s + share.lead_frames * speed.lead_frame_s + share.segments * SEGMENT_S
-    join_s = max((joined + share.copied_bytes) * 8 / down_bits_per_s, output * 8 / up_bits_per_s)
-    wall_s = boot_s + (work_s + join_s) * factor
+        wall_s = pulls * CREATE_S + image_gb * 8e9 / down_bits_per_s + max(1, pulls) * PROBE_S
+    down_gb, up_gb = image_gb, 0.0
+    for task in tasks:
+        share, speed = task.share, task.speed
+        frame_bytes = output_frame_bytes(task.workload) * output
+        written, joined = share.frames * frame_bytes, share.whole_frames * frame_bytes
+        sent = joined + share.copied_bytes * OTHER_STREAMS
+        # Every segment is read back before it counts, and all of them once more when they are joined.
+        down_gb += (share.source_bytes + written + joined + share.copied_bytes) / 1e9
+        up_gb += (written + sent) / 1e9
+        work_s = share.frames * speed.frame_s + share.lead_frames * speed.lead_frame_s + share.segments * SEGMENT_S
+        join_s = max((joined + share.copied_bytes) * 8 / down_bits_per_s, sent * 8 / up_bits_per_s)
+        wall_s += (work_s + join_s) * (MEASURED_FACTOR if speed.measured else ESTIMATE_FACTOR) ** slowness
     traffic = _dollars(down_gb) * offer.down_usd_per_gb + _dollars(up_gb) * offer.up_usd_per_gb
     return _Case(wall_s, down_gb, up_gb, traffic, _dollars(wall_s / 3600) * offer.price_usd_per_h + traffic)
 

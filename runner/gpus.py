@@ -80,6 +80,11 @@ class Gpu:
         return False
 
     @property
+    def family(self) -> str:
+        """What its NVENC is called as an encoder family: segments of another one cannot be joined with its own."""
+        return f"nvenc-{self.generation.name.lower()}"
+
+    @property
     def decoded(self) -> tuple[str, ...]:
         """Of `CODECS`, those it decodes in their commonest form."""
         return tuple(codec for codec in CODECS if self.decodes(codec, depth=8, chroma=_SUBSAMPLED))

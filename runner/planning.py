@@ -15,27 +15,25 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from kernels.io.capabilities import HARDWARE_DECODED
 from kernels.io.span import Span
-from runner.costs import DESTROY_S, Share, estimate, output_frame_bytes
+from runner.costs import Share
 from runner.errors import PlanError
 from runner.gpus import GPUS
+from runner.judging import Choice, Part, Refusal, gpu_problem, hours, judge, planned_way, ways, which
 from runner.records import Segment, WorkPlan
 from runner.source_index import index_digest
 from runner.spec import MAX_SEGMENT_S
-from runner.speeds import SOFTWARE, Abilities, shipped_table, speed_of
+from runner.speeds import SOFTWARE, shipped_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from kernels.io.frame_index import FrameIndex
-    from runner.costs import Estimate
     from runner.gpus import Gpu
     from runner.inspection import SourceFacts
     from runner.provider import Offer
     from runner.spec import JobSpec
-    from runner.speeds import Speed, SpeedTable
-    from runner.workload import Workload
+    from runner.speeds import Abilities, SpeedTable
 
 SHOWN_REASONS: Final = 3
 LONELY_FACTOR: Final = Decimal("1.5")
@@ -45,25 +43,19 @@ SOFTWARE_FACTOR: Final = Decimal("1.25")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """One offer that can do the job within its limits."""
+class Ranking:
+    """Where some jobs can be done by one machine after the other."""
 
-    offer: Offer
-    encoder: str
-    """Encoder family it would use."""
-    speed: Speed
-    estimate: Estimate
-    deadline_s: float | None
-    """Seconds since 1970 after which nothing of the job may run there: the job's own deadline or what the budget
-    pays for, whichever is first. None where neither is set."""
+    works: tuple[WorkPlan, ...]
+    """Those jobs, in the order they were given, with the encoder of each."""
+    choices: tuple[Choice, ...]
+    """At least one; the first is the best."""
+    refused: tuple[Refusal, ...]
+    warnings: tuple[str, ...]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """One offer that cannot, and why."""
-
-    offer: Offer
-    reason: str
+    @property
+    def best(self) -> Choice:
+        return self.choices[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,17 +131,72 @@ def plan_job(
         encoder=SOFTWARE,
         code_version=code_version,
     )
-    return _choose(work, facts, offers, now=now, done=(), family=None)
+    return _plan_of(rank([part_of(work, facts)], offers, now=now), facts, ())
 
 
 def replan(
     work: WorkPlan, facts: SourceFacts, offers: Sequence[Offer], *, now: Conditions, done: Collection[int]
 ) -> JobPlan:
     """The rest of a job whose machine was lost: the same work and encoder, for the segments that are not `done`."""
-    if index_digest(facts.index) != work.index_digest or facts.id != work.source:
-        raise PlanError(f"{work.source.location} has changed since the job was planned; submit it again")
-    _check_limits(now.limits_of(work.spec), now)
-    return _choose(work, facts, offers, now=now, done=done, family=work.encoder)
+    return _plan_of(rank([part_of(work, facts, done)], offers, now=now, is_planned=True), facts, done)
+
+
+def rank(parts: Sequence[Part], offers: Sequence[Offer], *, now: Conditions, is_planned: bool = False) -> Ranking:
+    """Offers that can do all of `parts` within the limits of the first, ranked by expected dollars for all of them.
+
+    They are all of one encoder family: that of the best, or with `is_planned` what the parts were planned with. Time,
+    traffic and dollars are those of all parts together; the machine starts once. Raises `PlanError` where none can.
+    """
+    for one in parts if is_planned else ():
+        if index_digest(one.facts.index) != one.work.index_digest or one.facts.id != one.work.source:
+            raise PlanError(f"{one.work.source.location} has changed since the job was planned; submit it again")
+    limits = now.limits_of(parts[0].work.spec)
+    _check_limits(limits, now)
+    found: list[Choice] = []
+    refused: list[Refusal] = []
+    for offer in offers:
+        able = (planned_way if is_planned else ways)(parts, offer, now)
+        if not able:
+            refused.append(Refusal(offer=offer, reason=_no_way(parts, is_planned=is_planned)))
+        for family, encoders in able.items():
+            judged = judge(parts, offer, family, encoders, now)
+            (found if isinstance(judged, Choice) else refused).append(judged)  # type: ignore[arg-type]
+    found.sort(key=_rank)
+    if not found:
+        raise PlanError(_why_none(parts, offers, refused))
+    family = found[0].encoder if is_planned else _family(found)
+    choices = tuple(choice for choice in found if choice.encoder == family)
+    encoders = (planned_way if is_planned else ways)(parts, choices[0].offer, now)[family]
+    works = [one.work.model_copy(update={"encoder": name}) for one, name in zip(parts, encoders, strict=True)]
+    return Ranking(
+        works=tuple(works),
+        choices=choices,
+        refused=(*refused, *_of_other_families(found, choices, family)),
+        warnings=(*_of_bid(choices[0].offer), *_warnings(choices[0], limits, now)),
+    )
+
+
+def together(parts: Sequence[Part], offers: Sequence[Offer], now: Conditions) -> list[list[int]]:
+    """The numbers of `parts`, in groups that one machine of `offers` is able to do: as few as there is need for,
+    mostly one. Whether that is within the limits is another question, which `rank` answers.
+    """
+    groups: list[tuple[list[int], list[Offer]]] = []
+    for number, part in enumerate(parts):
+        able = [one for one in offers if ways([part], one, now) and not gpu_problem([part], one, now)]
+        for members, common in groups:
+            both = [one for one in common if one in able]
+            if both:
+                members.append(number)
+                common[:] = both
+                break
+        else:
+            groups.append(([number], able))
+    return [members for members, _ in groups]
+
+
+def part_of(work: WorkPlan, facts: SourceFacts, done: Collection[int] = ()) -> Part:
+    """What is left of `work` when the segments `done` are."""
+    return Part(work=work, facts=facts, share=share_of(work, facts, done))
 
 
 def cut(index: FrameIndex, spec: JobSpec, context: tuple[int, int] = (0, 0)) -> tuple[Segment, ...]:
@@ -203,48 +250,33 @@ def _check_limits(limits: Limits, now: Conditions) -> None:
         raise PlanError(f"the budget of ${limits.budget_usd} is spent (${now.spent_usd:.4f}); raise it with --budget")
 
 
-def _choose(
-    work: WorkPlan,
-    facts: SourceFacts,
-    offers: Sequence[Offer],
-    *,
-    now: Conditions,
-    done: Collection[int],
-    family: str | None,
-) -> JobPlan:
-    """Offers ranked by expected dollars, all of one encoder family: the given one, or the best offer's."""
-    share = share_of(work, facts, done)
-    found: list[Choice] = []
-    refused: list[Refusal] = []
-    for offer in offers:
-        able = families(facts.workload, work.spec.encode.encoder, offer, now)
-        usable = [one for one in able if family in (None, one)]
-        if not usable:
-            why = facts.workload.nvenc_problem or f"it cannot encode with {family or 'NVENC as asked'}"
-            refused.append(Refusal(offer=offer, reason=why))
-        for encoder in usable:
-            judged = _judge(offer, encoder, work.spec, facts, share, now)
-            (found if isinstance(judged, Choice) else refused).append(judged)  # type: ignore[arg-type]
-    found.sort(key=_rank)
-    if not found:
-        raise PlanError(_why_none(work.spec, offers, refused))
-    encoder = family or _family(found)
-    work = work.model_copy(update={"encoder": encoder})
-    choices = tuple(choice for choice in found if choice.encoder == encoder)
-    others: dict[str, Choice] = {}
-    for choice in found:
-        if choice.offer.id not in {one.offer.id for one in choices}:
-            others.setdefault(choice.offer.id, choice)
-    for choice in others.values():
-        reason = f"it would encode with {choice.encoder}, and this plan with {encoder}"
-        refused.append(Refusal(offer=choice.offer, reason=reason))
+def _plan_of(found: Ranking, facts: SourceFacts, done: Collection[int]) -> JobPlan:
+    (work,) = found.works
     return JobPlan(
         work=work,
-        share=share,
-        choices=choices,
-        refused=tuple(refused),
-        warnings=(*facts.warnings, *_of_bid(choices[0].offer), *_warnings(choices[0], now.limits_of(work.spec), now)),
+        share=share_of(work, facts, done),
+        choices=found.choices,
+        refused=found.refused,
+        warnings=(*facts.warnings, *found.warnings),
     )
+
+
+def _no_way(parts: Sequence[Part], *, is_planned: bool) -> str:
+    """Why an offer has no encoder for `parts`."""
+    why = next(filter(None, (one.facts.workload.nvenc_problem for one in parts)), "")
+    wanted = {one.work.encoder for one in parts} if is_planned else {"NVENC as asked"}
+    return why or f"it cannot encode with {' and '.join(sorted(wanted))}"
+
+
+def _of_other_families(found: Iterable[Choice], choices: Sequence[Choice], family: str) -> list[Refusal]:
+    known = {one.offer.id for one in choices}
+    refused = []
+    for choice in found:
+        if choice.offer.id not in known:
+            known.add(choice.offer.id)
+            reason = f"it would encode with {choice.encoder}, and this plan with {family}"
+            refused.append(Refusal(offer=choice.offer, reason=reason))
+    return refused
 
 
 def _family(found: Sequence[Choice]) -> str:
@@ -267,87 +299,8 @@ def _family(found: Sequence[Choice]) -> str:
     return min(found, key=worth).encoder
 
 
-def families(work: Workload, wanted: str, offer: Offer, now: Conditions) -> tuple[str, ...]:
-    """Encoder families that `offer` could use for frames of `work`: `software`, `nvenc-ada`, ...
-
-    Generations are kept apart: their streams have other headers, and segments of one job are joined untouched.
-    """
-    found = [] if wanted == "nvenc" else [SOFTWARE]
-    gpu = now.gpus.get(offer.gpu_name)
-    can = gpu is not None and gpu.encodes(work.target_codec, depth=work.target_depth, chroma=work.target_chroma)
-    if gpu is not None and can and wanted != SOFTWARE and now.abilities.nvenc and not work.nvenc_problem:
-        found.append(f"nvenc-{gpu.generation.name.lower()}")
-    return tuple(found)
-
-
-def _judge(
-    offer: Offer, encoder: str, spec: JobSpec, facts: SourceFacts, share: Share, now: Conditions
-) -> Choice | Refusal:
-    limits = now.limits_of(spec)
-    problem = _gpu_problem(offer, spec, facts.workload, now.gpus.get(offer.gpu_name))
-    if problem:
-        return Refusal(offer=offer, reason=problem)
-    limit = limits.max_price_usd_per_h
-    if limit is not None and offer.price_usd_per_h > limit:
-        return Refusal(offer=offer, reason=f"${offer.price_usd_per_h:.3f}/h is above the limit of ${limit}/h")
-    speed = speed_of(
-        offer,
-        facts.workload,
-        now.table,
-        encoder=encoder,
-        backend=spec.backend,
-        abilities=now.abilities,
-        gpu=now.gpus.get(offer.gpu_name),
-        source_frame_bytes=facts.id.size_bytes / len(facts.index),
-        target_frame_bytes=output_frame_bytes(facts.workload),
-    )
-    one = estimate(offer, speed, facts.workload, share)
-    deadline_s = _deadline_s(offer, one, limits, now)
-    if deadline_s is not None and now.now_s + one.wall_s > deadline_s:
-        left = _hours(max(0.0, deadline_s - now.now_s))
-        reason = (
-            f"needs about {_hours(one.wall_s)} (${one.cost.likely:.3f}), {_which(deadline_s, limits)} leaves {left}"
-        )
-        return Refusal(offer=offer, reason=reason)
-    if offer.ends_in_s is not None and offer.ends_in_s < one.wall_s:
-        return Refusal(offer=offer, reason=f"the host leaves in {_hours(offer.ends_in_s)}")
-    return Choice(offer=offer, encoder=encoder, speed=speed, estimate=one, deadline_s=deadline_s)
-
-
-def _gpu_problem(offer: Offer, spec: JobSpec, work: Workload, gpu: Gpu | None) -> str:
-    """Why the GPU of `offer` cannot do what it would have to; empty where it can, or has nothing to do."""
-    if spec.backend == "cuda":  # which means everything on the GPU, or an error
-        if not offer.gpu_name:
-            return "it has no GPU"
-        if work.cuda_problem:
-            return work.cuda_problem
-        codec, depth, chroma = work.source_codec, work.source_depth, work.source_chroma
-        knows = gpu is None or gpu.decodes(codec, depth=depth, chroma=chroma)
-        if not knows or codec not in HARDWARE_DECODED:
-            return f"its GPU does not decode {depth}-bit {chroma} {codec}"
-    needs_gb = work.gpu_memory_gb
-    if offer.gpu_name and spec.backend != "cpu" and offer.vram_gb is not None and offer.vram_gb < needs_gb:
-        return f"its GPU has {offer.vram_gb:.1f} GB, the job needs about {needs_gb:.1f}"
-    return ""
-
-
 def _rank(choice: Choice) -> tuple[Decimal, float, str]:
     return choice.estimate.cost.expected, choice.estimate.wall_s, choice.offer.id
-
-
-def _deadline_s(offer: Offer, one: Estimate, limits: Limits, now: Conditions) -> float | None:
-    """When everything must be over: traffic at its worst and the time of destroying are put aside first."""
-    own = limits.deadline_s
-    if limits.budget_usd is None or not offer.price_usd_per_h:
-        return own
-    left = limits.budget_usd - now.spent_usd - one.traffic_high
-    paid_s = now.now_s + float(left / offer.price_usd_per_h) * 3600 - DESTROY_S
-    return paid_s if own is None else min(own, paid_s)
-
-
-def _which(deadline_s: float, limits: Limits) -> str:
-    """The limit that `deadline_s` comes from."""
-    return "the deadline" if deadline_s == limits.deadline_s else f"the budget of ${limits.budget_usd}"
 
 
 def _of_bid(offer: Offer) -> tuple[str, ...]:
@@ -365,24 +318,17 @@ def _of_bid(offer: Offer) -> tuple[str, ...]:
 def _warnings(best: Choice, limits: Limits, now: Conditions) -> tuple[str, ...]:
     if best.deadline_s is None or now.now_s + best.estimate.high_wall_s <= best.deadline_s:
         return ()
-    left, worst = _hours(best.deadline_s - now.now_s), _hours(best.estimate.high_wall_s)
-    return (f"{_which(best.deadline_s, limits)} leaves {left}; at worst the job takes {worst} and would be cut off",)
+    left, worst = hours(best.deadline_s - now.now_s), hours(best.estimate.high_wall_s)
+    return (f"{which(best.deadline_s, limits)} leaves {left}; at worst the job takes {worst} and would be cut off",)
 
 
-def _why_none(spec: JobSpec, offers: Sequence[Offer], refused: Sequence[Refusal]) -> str:
+def _why_none(parts: Sequence[Part], offers: Sequence[Offer], refused: Sequence[Refusal]) -> str:
     if not offers:
         return (
             "no machine on offer meets the requirements: ask for less (--gpu, --min-vram, --country ...) or raise "
             "--max-price"
         )
+    what = parts[0].work.spec.input if len(parts) == 1 else f"these {len(parts)} files"
     reasons = "; ".join(f"{one.offer}: {one.reason}" for one in refused[:SHOWN_REASONS])
     more = f" and {len(refused) - SHOWN_REASONS} more" if len(refused) > SHOWN_REASONS else ""
-    return f"none of {len(offers)} offers can do {spec.input} within its limits: {reasons}{more}"
-
-
-def _hours(seconds: float) -> str:
-    """`1 h 05 min`, `12 min` or `40 s`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
+    return f"none of {len(offers)} offers can do {what} within its limits: {reasons}{more}"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from runner.cli.output import clock, one_line, print_json, print_rows, size_text, warn
 
 if TYPE_CHECKING:
-    from runner.planning import Choice, JobPlan
+    from runner.judging import Choice
+    from runner.planning import JobPlan
     from runner.spec import JobSpec
 
 SHOWN_OFFERS: Final = 8
