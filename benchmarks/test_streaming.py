@@ -2,7 +2,7 @@
 
 Source, run folder and output are in a real S3 bucket behind a proxy that lets so many bytes a second through. The
 encoder of each segment is held to so many bytes a second, which is what the work costs. All else is the worker's own
-code: reading ahead, segments, reading back, commits, the join beside the work.
+code: reading ahead, segments, checks, commits, the join beside the work.
 
     download   every byte that came through the proxy, at its rate
     compute    every byte of the segments, at the encoder's rate
@@ -32,6 +32,7 @@ from runner.source_index import unpack_index
 from runner.worker.boot import KeyAccess, load_boot
 from runner.worker.events import LogBuffer, Reporter, Vital
 from runner.worker.finalise import Joiner
+from runner.worker.kept import Kept
 from runner.worker.redact import Redactor
 from runner.worker.segments import SegmentWork
 from runner.worker.with_keys import KeyWorkspace
@@ -49,9 +50,9 @@ if TYPE_CHECKING:
 
 MB: Final = 1_000_000
 GOAL: Final = 1.15
-SIZE: Final = (320, 180)
-FRAMES: Final = 1920
-SEGMENTS: Final = 16
+SIZE: Final = (640, 360)
+FRAMES: Final = 3000
+SEGMENTS: Final = 12
 LABEL: Final = "framehaul-bench-0-0000"
 
 
@@ -66,10 +67,10 @@ class Case:
 
 
 CASES: Final = {
-    "download": Case(down=6.5, compute=6, up=12),
-    "compute": Case(down=20, compute=2.2, up=12),
-    "upload": Case(down=20, compute=6, up=4.4),
-    "all_equal": Case(down=7.3, compute=2.45, up=4.9),
+    "download": Case(down=8, compute=24, up=48),
+    "compute": Case(down=80, compute=8.8, up=48),
+    "upload": Case(down=80, compute=24, up=17.6),
+    "all_equal": Case(down=8.4, compute=9.8, up=19.6),
 }
 SLACK_S: Final = 0.3
 """What the encoder may make up for, so that the work it really does is a part of what it is held to."""
@@ -152,8 +153,9 @@ def test_streaming(
     report = Reporter(workspace, LABEL, Vital(tmp_path), LogBuffer(redact), redact, deadline_s=boot.deadline_s)
     proxy.limit(down=case.down * MB, up=case.up * MB)
     began_s = time.perf_counter()
-    with Joiner(workspace, plan, index, report) as joiner:
-        SegmentWork(workspace, plan, index, LABEL, report, on_commit=joiner.take).run()
+    kept = Kept()
+    with Joiner(workspace, plan, index, report, kept=kept) as joiner:
+        SegmentWork(workspace, plan, index, LABEL, report, kept=kept, on_commit=joiner.take).run()
         worked_s = time.perf_counter() - began_s
         done = joiner.finish()
     wall_s = time.perf_counter() - began_s

@@ -111,9 +111,12 @@ def encode_segment(
     raise _moved(source, begin)
 
 
-def read_segment(file: BinaryIO, name: str) -> SegmentFacts:
-    """What the segment `file` holds, read to its end once. Raises `InputError` for what is no segment."""
-    with SegmentReader(file, name) as segment:
+def read_segment(file: BinaryIO, name: str, *, on_read: Callable[[int], None] | None = None) -> SegmentFacts:
+    """What the segment `file` holds, read to its end once. Raises `InputError` for what is no segment.
+
+    `on_read` is told the bytes of each piece.
+    """
+    with SegmentReader(file, name, on_read=on_read) as segment:
         return segment.facts()
 
 

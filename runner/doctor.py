@@ -9,8 +9,9 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from runner.memory import usable_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,25 +79,12 @@ def _cores() -> Check:
 
 
 def _memory() -> Check:
-    try:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
+    usable = usable_bytes()
+    if usable is None:
         return Check(name="memory", ok=True, found="unknown")
-    limit = _cgroup_limit_bytes()
-    usable = min(total, limit) if limit else total
     good = usable >= MIN_MEMORY_BYTES
     advice = "" if good else "enough for 1080p; for 2160p use a machine with 2 GiB or more"
     return Check(name="memory", ok=good, found=f"{usable / MIB:.0f} MiB", advice=advice)
-
-
-def _cgroup_limit_bytes() -> int | None:
-    """Memory limit of the container this runs in, when there is one."""
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            return int(Path(name).read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            continue
-    return None
 
 
 def _compile_cache() -> Check:

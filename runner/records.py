@@ -60,7 +60,7 @@ class WorkPlan(Record):
 
 
 class Commit(Record):
-    """A segment is done: written last, after its object was read back and checked."""
+    """A segment is done: written last, after its object was checked."""
 
     plan: str
     """`WorkPlan.digest`; a record with another one is ignored."""

@@ -6,6 +6,7 @@ will not use it. The other side writes through `GrantStore`, as into any store.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final, Self
 from xml.sax.saxutils import escape
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from storage.place import Place
 
 SPARE_PARTS: Final = 8
+_ETAG: Final = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([\w-]+)")
 
 
 class WriteGrant(BaseModel):
@@ -174,6 +176,8 @@ class GrantStore:
             with self._web.send(what, method, url, data=data) as answer:
                 if b"<Error>" in answer.content[:1000]:  # a completion can fail after its answer has begun
                     raise RequestError(what, Failure(status=500, code="InternalError", message="completion failed"))
-                return {name: answer.headers[name] for name in ("ETag", "x-amz-version-id") if name in answer.headers}
+                found = {name: answer.headers[name] for name in ("ETag", "x-amz-version-id") if name in answer.headers}
+                told = _ETAG.search(answer.content[:10_000])  # a completion says it in its body
+                return found if told is None else {"ETag": told[1].decode()} | found
 
         return self.retrier.call(what, ask, on_throttle=self.lanes.narrow)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Final
@@ -30,6 +32,10 @@ KEPT_BLOCKS: Final = 3
 """Blocks behind the reader that stay: a demuxer goes back and forth between tracks."""
 FIRST_AHEAD: Final = 3
 MOST_AHEAD: Final = 6
+HELD_S: Final = 5.0
+"""A server does not wait for a reader for ever."""
+SLOWER: Final = 1.5
+"""A block that took so many times as long as the quickest one shared a line that is full."""
 
 
 class ObjectReader(io.RawIOBase):
@@ -37,9 +43,13 @@ class ObjectReader(io.RawIOBase):
 
     `read(n)` returns n bytes, fewer only at the end; never more. Raises `ChangedError` when the object is replaced
     or deleted and that version is gone, other `StorageError` when it cannot be read. Blocks are fetched ahead once
-    two neighbours were asked for, and further ahead each time the reader had to wait. At most
+    two neighbours were asked for, and further ahead each time the reader had to wait; more of them at a time as long
+    as none takes longer for it, because on a full line the block that is waited for would come last of all. At most
     `block_bytes * (KEPT_BLOCKS + MOST_AHEAD)` bytes are held. For one thread at a time.
     """
+
+    begins_ahead = False
+    """Whether the first block already says that the next ones will be read."""
 
     def __init__(
         self, store: ReadableStore, key: str, *, info: ObjectInfo | None = None, block_bytes: int = BLOCK_BYTES
@@ -53,9 +63,16 @@ class ObjectReader(io.RawIOBase):
         self._blocks: OrderedDict[int, Future[bytearray]] = OrderedDict()
         self._wanted: set[int] = set()
         self._last = -1
+        self._forward = False
+        self._waiting = -1
+        self._running: set[int] = set()
         self._ahead = FIRST_AHEAD
+        self._at_a_time = 1
+        self._quickest_s = math.inf
         self._lock = threading.Lock()
-        self._workers = Workers(MOST_AHEAD, "storage-reader")
+        self._jump = -1
+        self._jumped = threading.Condition(self._lock)
+        self._workers = Workers(MOST_AHEAD + 1, "storage-reader")
 
     @property
     def size_bytes(self) -> int:
@@ -111,6 +128,9 @@ class ObjectReader(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             with self._lock:
+                self._forward = False
+                self._jump = -1
+                self._jumped.notify_all()
                 self._blocks.clear()
                 self._wanted.clear()
             self._workers.close()
@@ -129,13 +149,16 @@ class ObjectReader(io.RawIOBase):
         with self._lock:
             block = self._request(number)
             self._blocks.move_to_end(number)
-            if number == self._last + 1 and self._last >= 0:
-                if not block.done():
-                    self._ahead = min(MOST_AHEAD, self._ahead + 1)
-                for following in range(number + 1, min(number + 1 + self._ahead, self._count)):
-                    self._request(following)
+            if number != self._last:
+                self._forward = number == self._last + 1 and (self._last >= 0 or self.begins_ahead)
             self._last = number
+            if number in self._running:
+                self._await(number)
+            self._fill()
             self._forget()
+        return self._result(number, block)
+
+    def _result(self, number: int, block: Future[bytearray]) -> bytearray:
         try:
             return block.result()
         except CancelledError:
@@ -156,12 +179,53 @@ class ObjectReader(io.RawIOBase):
             start = number * self._block_bytes
             stop = min(start + self._block_bytes, self.size_bytes)
             self._wanted.add(number)
+            self._running.add(number)
             data = bytearray(stop - start)  # here: memory that many threads allocate is given back late
-            block = self._workers.submit(
-                lambda: fetch(self._store, self.info, start, stop, into=data, wanted=lambda: number in self._wanted)
-            )
-            self._blocks[number] = block
+            block = self._blocks[number] = self._workers.submit(lambda: self._fetch(number, start, stop, data))
         return block
+
+    def _fetch(self, number: int, start: int, stop: int, data: bytearray) -> bytearray:
+        began_s = time.monotonic()
+        try:
+            return fetch(self._store, self.info, start, stop, into=data, wanted=lambda: self._is_wanted(number))
+        finally:
+            with self._lock:
+                self._fetched(number, time.monotonic() - began_s)
+
+    def _await(self, number: int) -> None:
+        """The reader is about to wait for this block."""
+        if self._forward:
+            self._waiting = number
+            self._ahead = min(MOST_AHEAD, self._ahead + 1)
+        else:
+            self._jump = number
+
+    def _is_wanted(self, number: int) -> bool:
+        """Lets the block that the reader has jumped to go first: what was to come after the last one can wait."""
+        with self._jumped:
+            self._jumped.wait_for(lambda: self._jump in (-1, number), HELD_S)
+            return number in self._wanted
+
+    def _fetched(self, number: int, took_s: float) -> None:
+        """Whether the next ones come more at a time, and go on with them."""
+        self._running.discard(number)
+        if number == self._jump:
+            self._jump = -1
+            self._jumped.notify_all()
+        if number == self._waiting:
+            self._waiting = -1
+            self._quickest_s = min(self._quickest_s, took_s)
+            if took_s < SLOWER * self._quickest_s:
+                self._at_a_time = min(MOST_AHEAD, self._at_a_time + 1)
+        self._fill()
+
+    def _fill(self) -> None:
+        """Request what comes next, in order."""
+        if self._forward:
+            for number in range(self._last + 1, min(self._last + 1 + self._ahead, self._count)):
+                if len(self._running) >= self._at_a_time:
+                    return
+                self._request(number)
 
     def _forget(self) -> None:
         """Drop blocks until few enough are left, those longest unused first, never one that is about to be read."""
@@ -169,7 +233,8 @@ class ObjectReader(io.RawIOBase):
         distant = [number for number in self._blocks if number not in near]
         for number in distant[: max(0, len(distant) - KEPT_BLOCKS)]:
             self._wanted.discard(number)
-            self._blocks.pop(number).cancel()
+            if self._blocks.pop(number).cancel():
+                self._running.discard(number)
 
 
 def open_source(

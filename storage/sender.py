@@ -32,6 +32,10 @@ class Sender:
         self._key = key
         self._workers = Workers(MOST_WORKERS, "storage-writer")
         self._parts: dict[int, Part] = {}
+        self.proven = True
+        """Whether the store has said of every part so far that it holds these bytes."""
+        self.sent_bytes = 0
+        """What the store has taken so far."""
         self._next = 2
         self._in_flight_bytes = 0
         self._running = 0
@@ -111,8 +115,11 @@ class Sender:
                 self._error = self._error or error
                 self._changed.notify_all()
             return
+        proven = is_digest(part.etag, data)
         with self._changed:
             self._parts[number] = part
+            self.proven = self.proven and proven
+            self.sent_bytes += len(data)
             self._running -= 1
             self._in_flight_bytes -= len(data)
             self._changed.notify_all()
@@ -129,3 +136,12 @@ class Sender:
             part = self._store.upload_part(self._key, self._upload, number, data)
         self._resuming.sent(part, digest)
         return part
+
+
+def is_digest(etag: str, data: bytes | bytearray) -> bool:
+    """Whether `etag` says that these bytes were stored: their MD5, or for an object of one part the MD5 of that.
+
+    Neither where a store encrypts with keys of its own.
+    """
+    plain = hashlib.md5(data, usedforsecurity=False)
+    return etag.lower() in {plain.hexdigest(), f"{hashlib.md5(plain.digest(), usedforsecurity=False).hexdigest()}-1"}

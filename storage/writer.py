@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from storage.errors import WriteError
 from storage.parts import MAX_OBJECT_BYTES, next_part_bytes
-from storage.sender import Sender
+from storage.sender import Sender, is_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +57,9 @@ class ObjectWriter(io.RawIOBase):
         self.name = store.describe(key)
         self.info: ObjectInfo | None = None
         """The finished object; None before `close`."""
+        self.proven = False
+        """After `close`: whether the store has answered every byte with its MD5, so that none needs to be read again.
+        Stores that encrypt with keys of their own answer with something else."""
         self._store = store
         self._key = key
         self._content_type = content_type
@@ -73,6 +76,11 @@ class ObjectWriter(io.RawIOBase):
         self._sender: Sender | None = None
         self._lock = threading.Lock()
         self._discarded = False
+
+    @property
+    def sent_bytes(self) -> int:
+        """How much the store has taken so far: it grows while `close` sends the rest."""
+        return 0 if self._sender is None else self._sender.sent_bytes
 
     def readable(self) -> bool:
         return False
@@ -203,8 +211,10 @@ class ObjectWriter(io.RawIOBase):
     def _finish(self) -> None:
         if self._sender is None and not self._filled:
             self.info = self._store.put(self._key, self._head, content_type=self._content_type)
+            self.proven = is_digest(self.info.etag, self._head)
             return
         if self._filled:
             self._send_part()
         assert self._sender is not None
         self.info = self._sender.finish(self._head)
+        self.proven = self._sender.proven

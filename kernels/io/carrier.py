@@ -20,7 +20,7 @@ from kernels.io.parameter_sets import extradata_digest
 from kernels.io.source import codec_name, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from av import Packet
     from av.video.stream import VideoStream
@@ -97,8 +97,8 @@ class _Forward:
 class SegmentReader:
     """The packets of a segment's file in decode order, read once and forward. Raises `InputError` for another file."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file = _Hashed(file)
+    def __init__(self, file: BinaryIO, name: str, *, on_read: Callable[[int], None] | None = None) -> None:
+        self._file = _Hashed(file, on_read)
         self._name = name
         with reading(name, "is no segment"):
             self._container = av.open(self._file, "r", format=CARRIER.muxer, buffer_size=BUFFER_BYTES)
@@ -149,8 +149,9 @@ class SegmentReader:
 class _Hashed:
     """A file that is read forward, once; its digest is that of all that was read."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, on_read: Callable[[int], None] | None) -> None:
         self._file = file
+        self._on_read = on_read
         self._digest = hashlib.sha256()
         self._size_bytes = 0
 
@@ -158,6 +159,8 @@ class _Hashed:
         data = self._file.read(size)
         self._digest.update(data)
         self._size_bytes += len(data)
+        if self._on_read is not None:
+            self._on_read(len(data))
         return data
 
     def finish(self) -> tuple[int, str]:

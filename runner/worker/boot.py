@@ -116,7 +116,7 @@ class Boot(Record):
     idle_s: float = 600
     """Longest silence of the worker."""
     stall_s: float = 1200
-    """Longest time without a frame, a segment or a byte more."""
+    """Longest time without a frame, a segment, or a byte of one that was stored or read."""
     access: Annotated[KeyAccess | UrlAccess, Field(discriminator="kind")]
     more: tuple[str, ...] = Field((), repr=False, max_length=MAX_JOBS - 1)
     """URLs or paths of further documents: jobs that this machine does after this one, in this order."""

@@ -135,7 +135,7 @@ class Reporter:
         left_s = max(0.0, deadline_s - clock())
         self._event_s = EVENT_S if most is None else max(EVENT_S, 1.25 * left_s / max(1, most))
         self._log_s = LOG_S if most is None else max(LOG_S, 1.25 * left_s / max(1, most))
-        self._joined = 0
+        self._other: int | None = None
         self.frames_done = 0
         """Of the whole job, committed or not."""
         self.first_frame_s: float | None = None
@@ -157,11 +157,11 @@ class Reporter:
         self.flush_log(force=state in {"done", "failed", "giving-up"})
 
     def tick(
-        self, state: str, frames_done: int, *, segment: int | None = None, fps: float = 0.0, joined: int = 0
+        self, state: str, frames_done: int, *, segment: int | None = None, fps: float = 0.0, other: int | None = None
     ) -> None:
-        """Called often while frames go by: an event now and then."""
-        moved = frames_done != self.frames_done or joined != self._joined
-        self._joined = joined
+        """Called often while frames go by: an event now and then. `other` changes when anything else was done."""
+        moved = frames_done != self.frames_done or other not in (None, self._other)
+        self._other = other
         if moved and self.first_frame_s is None:
             self.first_frame_s = self._clock()
         self.frames_done = frames_done

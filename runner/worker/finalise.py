@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from contextlib import contextmanager
+from concurrent.futures import wait
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
@@ -16,16 +17,19 @@ from runner.errors import RunnerError, WorkerError
 from runner.records import Done
 from runner.worker.segments import settings_of
 from storage.errors import StorageError
+from storage.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
     from types import TracebackType
 
     from kernels.io.frame_index import FrameIndex
     from kernels.progress import Progress, Result
     from runner.records import Commit, WorkPlan
     from runner.worker.events import Reporter
-    from runner.worker.workspace import Stored, Workspace
+    from runner.worker.kept import Kept
+    from runner.worker.workspace import OutputWriter, Stored, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +44,20 @@ class Joiner:
     A join that fails beside the work is done once more at the end, when all segments are there.
     """
 
-    def __init__(self, workspace: Workspace, plan: WorkPlan, index: FrameIndex, report: Reporter) -> None:
+    def __init__(
+        self, workspace: Workspace, plan: WorkPlan, index: FrameIndex, report: Reporter, *, kept: Kept
+    ) -> None:
         self._workspace = workspace
         self._plan = plan
         self._index = index
         self._report = report
+        self._kept = kept
         self._commits: dict[int, Commit] = {}
         self._news = threading.Condition()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._made: tuple[Result, Stored] | None = None
-        self._error: Exception | None = None
+        self._workers = Workers(1, "join")
+        self._made: Future[tuple[Result, Stored]] | None = None
+        self._output: OutputWriter | None = None
         self._joined = 0
 
     def __enter__(self) -> Self:
@@ -61,31 +68,32 @@ class Joiner:
     ) -> None:
         """Whatever ended the work, nothing of the join goes on."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._workers.close()
+        if self._made is not None and not self._made.cancelled():
+            wait([self._made])
 
     def take(self, commit: Commit) -> None:
         """One segment more can be joined."""
         with self._news:
             self._commits[commit.number] = commit
             self._news.notify_all()
-        if self._thread is None and self._plan.segments[0].number in self._commits:
+        first = self._commits.get(self._plan.segments[0].number)
+        if self._made is None and first is not None:
             log.info("the join begins")
-            self._thread = threading.Thread(target=self._join_beside, name="join")
-            self._thread.start()
+            self._made = self._workers.submit(partial(self._join, attempt=0, lead=first.reorder_frames))
 
     def finish(self) -> Done:
         """Write the rest of the output, then `done.json`. Raises `WorkerError`, `StorageError`, `KernelsError`."""
         self._report.say("joining")
         if len({commit.extradata_sha256 for commit in self._commits.values()}) != 1:
             raise WorkerError("segments were made by encoders that differ, and cannot be one stream; submit it again")
-        while self._thread is not None and self._thread.is_alive():
-            self._thread.join(POLL_S)
-            self._report.tick("joining", self._plan.frames, joined=self._joined)
-        if self._made is None:
-            log.warning("the segments are joined once more: %s", self._error)
-            self._made = self._join(attempt=1, lead=None)
-        result, stored = self._made
+        assert self._made is not None
+        try:
+            result, stored = self._wait_for(self._made)
+        except (KernelsError, StorageError, RunnerError, OSError) as error:
+            log.warning("the segments are joined once more: %s", error)
+            self._made = self._workers.submit(partial(self._join, attempt=1, lead=None))
+            result, stored = self._wait_for(self._made)
         for warning in result.warnings:
             log.warning("%s", warning)
         done = Done(
@@ -113,15 +121,14 @@ class Joiner:
             if text not in said
         ][:MOST_WARNINGS]
 
-    def _join_beside(self) -> None:
-        first = self._commits[self._plan.segments[0].number]
-        try:
-            self._made = self._join(attempt=0, lead=first.reorder_frames)
-        except (KernelsError, StorageError, RunnerError, OSError) as error:
-            self._error = error
+    def _wait_for(self, made: Future[tuple[Result, Stored]]) -> tuple[Result, Stored]:
+        while not wait([made], POLL_S).done:
+            sent_bytes = 0 if self._output is None else self._output.sent_bytes
+            self._report.tick("joining", self._plan.frames, other=self._joined + sent_bytes)
+        return made.result()
 
     def _join(self, *, attempt: int, lead: int | None) -> tuple[Result, Stored]:
-        output = self._workspace.write_output(attempt)
+        output = self._output = self._workspace.write_output(attempt)
         with self._workspace.open_input(self._plan.source) as source:
             if not isinstance(source, str | os.PathLike):
                 source.seek(0)
@@ -163,5 +170,7 @@ class Joiner:
                     raise StoppedError("the work ended before all segments were there")
                 self._news.wait(POLL_S)
             commit = self._commits[number]
-        with self._workspace.open_segment(commit) as file:
+        copy = self._kept.open(number)
+        with nullcontext(copy) if copy is not None else self._workspace.open_segment(commit) as file:
             yield file
+        self._kept.drop(number)

@@ -19,6 +19,7 @@ from runner.source_index import unpack_index
 from runner.worker.boot import KeyAccess, job_notes, load_boots, write_private
 from runner.worker.events import LogBuffer, Reporter, Vital
 from runner.worker.finalise import Joiner
+from runner.worker.kept import Kept
 from runner.worker.notes import first_start_s
 from runner.worker.probe import GiveUpError, probe
 from runner.worker.redact import Redactor
@@ -112,14 +113,14 @@ def _work(boot: Boot, workspace: Workspace, report: Reporter, started_s: float) 
     check_places(boot)
     log.info("%s", found)
     report.say("processing", found)
-    trials = Trials(boot)
-    with Joiner(workspace, plan, index, report) as joiner:
+    kept, trials = Kept(), Trials(boot)
+    with Joiner(workspace, plan, index, report, kept=kept) as joiner:
 
         def take(commit: Commit) -> None:
             joiner.take(commit)
             trials.tick()
 
-        SegmentWork(workspace, plan, index, boot.worker, report, on_commit=take).run()
+        SegmentWork(workspace, plan, index, boot.worker, report, kept=kept, on_commit=take).run()
         joiner.finish()
     if report.first_frame_s is not None:
         log.info("first frame %.1f s after the start", report.first_frame_s - started_s)

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from runner.errors import WorkerError
+from runner.gpus import family_of
 from runner.speeds import SOFTWARE
 
 if TYPE_CHECKING:
@@ -34,8 +35,11 @@ def probe(workspace: Workspace, plan: WorkPlan) -> str:
     """What was found, in one line. Raises `GiveUpError` with the reason for which this machine is of no use."""
     if os.environ.get(NO_SELF_DESTROY):
         raise GiveUpError(f"this machine could not end itself: {os.environ[NO_SELF_DESTROY]}")
-    gpu = _gpu()
+    gpu, families = _gpu()
     needs_gpu = plan.encoder != SOFTWARE or plan.spec.backend == "cuda"
+    if plan.encoder != SOFTWARE and families - {plan.encoder}:  # segments of another could not be joined
+        has = " and ".join(one or "no NVENC" for one in sorted(families))
+        raise GiveUpError(f"the plan needs the encoder {plan.encoder}, and this machine has {has}: {gpu}")
     problem = _gpu_problem() if gpu or needs_gpu else ""
     if needs_gpu and problem:
         needed = f"{plan.encoder} encoder, {plan.spec.backend} backend"
@@ -49,17 +53,23 @@ def probe(workspace: Workspace, plan: WorkPlan) -> str:
     return found
 
 
-def _gpu() -> str:
-    """Names of the GPUs; empty without one. Raises `GiveUpError` for a driver that does not answer."""
+def _gpu() -> tuple[str, set[str]]:
+    """Names of the GPUs and their encoder families; empty without one. Raises `GiveUpError` for a driver that does not
+    answer.
+    """
     program = shutil.which("nvidia-smi")
     if program is None:
-        return ""
-    command = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        return "", set()
+    command = [program, "--query-gpu=compute_cap,name,driver_version", "--format=csv,noheader"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SMI_S)
     except subprocess.TimeoutExpired:
         raise GiveUpError(f"nvidia-smi does not answer within {SMI_S:.0f} s: the driver hangs") from None
-    return "; ".join(told.stdout.split("\n")).strip("; ") if told.returncode == 0 else ""
+    if told.returncode != 0:
+        return "", set()
+    rows = [line.partition(",") for line in told.stdout.splitlines() if line.strip()]
+    families = {family_of(row[0]) for row in rows}
+    return "; ".join(row[2].strip() for row in rows), {one for one in families if one is not None}
 
 
 def _gpu_problem() -> str:

@@ -1,4 +1,4 @@
-"""The work itself: every segment that nobody has committed yet is encoded, stored, read back, and committed last."""
+"""The work itself: every segment that nobody has committed yet is encoded, stored, checked, and committed last."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import wait
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -35,12 +35,14 @@ if TYPE_CHECKING:
     from kernels.progress import Progress, Result
     from runner.records import Segment, WorkPlan
     from runner.worker.events import Reporter
+    from runner.worker.kept import Kept
     from runner.worker.workspace import SegmentWriter, Stored, Workspace
 
 log = logging.getLogger(__name__)
 
 STORING: Final = 2
 """Segments that are being stored while another is encoded: what a death may cost beside that one."""
+POLL_S: Final = 1.0
 GRACE_S: Final = 20.0
 """How long a failed worker waits for what it is storing."""
 ATTEMPTS: Final = 2
@@ -65,6 +67,15 @@ def settings_of(plan: WorkPlan) -> Settings:
     )
 
 
+class _Storing(NamedTuple):
+    """A segment that is encoded and on its way."""
+
+    segment: Segment
+    attempt: int
+    writer: SegmentWriter
+    commit: Future[Commit]
+
+
 class SegmentWork:
     """All segments of one plan on one machine. `on_commit` is told what is done, by one thread at a time."""
 
@@ -76,6 +87,7 @@ class SegmentWork:
         worker: str,
         report: Reporter,
         *,
+        kept: Kept,
         on_commit: Callable[[Commit], None] = lambda _: None,
     ) -> None:
         self._on_commit = on_commit
@@ -86,7 +98,9 @@ class SegmentWork:
         self._index = index
         self._worker = worker
         self._report = report
+        self._kept = kept
         self._settings = settings_of(plan)
+        self._read_bytes = 0
         self.commits: dict[int, Commit] = {}
         """What is done, by the segment's number."""
 
@@ -129,15 +143,16 @@ class SegmentWork:
         return commit if sound else None
 
     def _do(self, left: list[Segment], source: InputLike) -> None:
-        """Encode one after the other; each is stored, read back and committed while the next ones are encoded."""
+        """Encode one after the other; each is stored, checked and committed while the next ones are encoded."""
         waiting = deque((segment, 0) for segment in left)
-        storing: deque[tuple[Segment, int, Future[Commit]]] = deque()
+        storing: deque[_Storing] = deque()
         workers = Workers(STORING, "segments")
         try:
             while waiting or storing:
-                if storing and (not waiting or len(storing) == STORING or storing[0][2].done()):
-                    segment, attempt, future = storing.popleft()
-                    trial: Callable[[], object] = partial(self._take, segment, future)
+                if storing and (not waiting or len(storing) == STORING or storing[0].commit.done()):
+                    first = storing.popleft()
+                    segment, attempt = first.segment, first.attempt
+                    trial: Callable[[], object] = partial(self._take, first)
                 else:
                     segment, attempt = waiting.popleft()
                     trial = partial(self._encode, segment, source, attempt, workers, storing)
@@ -150,9 +165,8 @@ class SegmentWork:
                     waiting.appendleft((segment, attempt + 1))
         finally:
             workers.close()
-            wait(
-                [future for _, _, future in storing if not future.cancelled()], GRACE_S
-            )  # what is on its way may still be committed
+            # What is on its way may still be committed.
+            wait([one.commit for one in storing if not one.commit.cancelled()], GRACE_S)
 
     def _encode(
         self,
@@ -160,7 +174,7 @@ class SegmentWork:
         source: InputLike,
         attempt: int,
         workers: Workers,
-        storing: deque[tuple[Segment, int, Future[Commit]]],
+        storing: deque[_Storing],
     ) -> None:
         """Hand over what was encoded, to be stored by another thread."""
         started_s = time.monotonic()
@@ -173,19 +187,20 @@ class SegmentWork:
             stack.push(writer)
             result = encode_segment(
                 source,
-                writer.__enter__(),  # left by whoever stores it
+                self._kept.writing(segment.number, writer.__enter__()),  # left by whoever stores it
                 Window(first=segment.first, last=segment.last, before=segment.before, after=segment.after),
                 self._index,
                 self._settings,
                 on_progress=lambda now: self._tick(now, done, segment.number),
             )
             elapsed_s = time.monotonic() - started_s
-            storing.append((segment, attempt, workers.submit(partial(self._store, segment, writer, elapsed_s, result))))
+            commit = workers.submit(partial(self._store, segment, writer, elapsed_s, result))
+            storing.append(_Storing(segment, attempt, writer, commit))
             stack.pop_all()
         self._report.frames_done = done + segment.last - segment.first
 
     def _store(self, segment: Segment, writer: SegmentWriter, elapsed_s: float, result: Result) -> Commit:
-        """Send the rest, read all of it back, commit it."""
+        """Send the rest, check all of it, commit it."""
         writer.__exit__(None, None, None)
         verified = self._verify(segment, writer.name, writer.stored, elapsed_s)
         commit = verified.model_copy(update={"warnings": result.warnings})
@@ -197,10 +212,15 @@ class SegmentWork:
             self._on_commit(commit)
         return commit
 
-    def _take(self, segment: Segment, future: Future[Commit]) -> None:
+    def _take(self, one: _Storing) -> None:
         """Wait until a segment is committed, and say so."""
+        segment = one.segment
         try:
-            commit = self.commits[segment.number] = future.result()
+            while not wait([one.commit], POLL_S).done:
+                self._report.tick(
+                    "processing", self._report.frames_done, other=one.writer.sent_bytes + self._read_bytes
+                )
+            commit = self.commits[segment.number] = one.commit.result()
         except BaseException:  # whatever lost the segment, its frames are not done; it is raised again
             self._report.frames_done -= segment.last - segment.first
             raise
@@ -210,7 +230,10 @@ class SegmentWork:
         self._report.tick("processing", done + now.frames_out, segment=number, fps=now.fps)
 
     def _verify(self, segment: Segment, name: str, stored: Stored, elapsed_s: float) -> Commit:
-        """Read the object back. Raises `_UnsoundError` unless it is what was written, and what the plan wants."""
+        """Raises `_UnsoundError` unless the object is what was written, and what the plan wants.
+
+        The object itself is read, unless the store has proven every byte of it and a copy of them is at hand.
+        """
         first_pts, last_pts = self._index.pts[segment.first], self._index.pts[segment.last - 1]
         commit = Commit(
             plan=self._digest,
@@ -226,15 +249,20 @@ class SegmentWork:
             worker=self._worker,
             elapsed_s=elapsed_s,
         )
-        with self._workspace.open_segment(commit) as file:
+        copy = self._kept.open(segment.number) if stored.proven else None
+        with nullcontext(copy) if copy is not None else self._workspace.open_segment(commit) as file:
             try:
-                facts = read_segment(file, name)
+                facts = read_segment(file, name, on_read=self._count)
             except InputError as error:
                 raise _UnsoundError(str(error)) from error
         self._compare(commit, facts)
         return commit.model_copy(
             update={"extradata_sha256": facts.extradata_sha256, "reorder_frames": facts.reorder_frames}
         )
+
+    def _count(self, size_bytes: int) -> None:
+        with self._guard:
+            self._read_bytes += size_bytes
 
     def _compare(self, commit: Commit, facts: SegmentFacts) -> None:
         length_s = (commit.last_pts - commit.first_pts) * self._index.time_base
@@ -245,7 +273,7 @@ class SegmentWork:
             ("length in seconds", length_s, facts.length_s),
         ):
             if wanted != found:
-                raise _UnsoundError(f"{commit.key} was read back with {what} {found} instead of {wanted}")
+                raise _UnsoundError(f"{commit.key} was stored with {what} {found} instead of {wanted}")
 
 
 class _UnsoundError(WorkerError):

@@ -55,6 +55,7 @@ class KeyWorkspace:
         if isinstance(root, WebUri):
             raise WorkerError(f"{root} is on the web; a run's folder lies in a bucket or a local folder")
         self._boot = boot
+        self._ends: dict[int, bytearray] = {}
         self._folder = RunFolder(root=root, run=boot.run)
         self._input = parse(boot.input)
         self._input_key = _credentials(access.input)
@@ -79,7 +80,7 @@ class KeyWorkspace:
         if isinstance(self._input, LocalUri):
             yield self._input.path
             return
-        with FilmReader(found.store, found.info.key, info=found.info) as file:
+        with FilmReader(found.store, found.info.key, info=found.info, ends=self._ends) as file:
             yield cast("BinaryIO", file)
 
     def read_done(self) -> bytes | None:
@@ -169,6 +170,10 @@ class _LocalOutput:
         if error is not None:
             self._output.discard()
         self._output.__exit__(kind, error, trace)
+
+    @property
+    def sent_bytes(self) -> int:
+        return 0
 
     @property
     def stored(self) -> Stored:

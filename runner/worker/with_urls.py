@@ -39,6 +39,7 @@ class UrlWorkspace:
 
     def __init__(self, boot: Boot, access: UrlAccess) -> None:
         self._boot = boot
+        self._ends: dict[int, bytearray] = {}
         self._access = access
         self._web = Web()
         self._retrier = Retrier()
@@ -67,7 +68,7 @@ class UrlWorkspace:
         except MissingError as error:
             raise replaced(expected) from error
         check_source(expected, info)
-        with FilmReader(self._store, self._access.input_url, info=info) as file:
+        with FilmReader(self._store, self._access.input_url, info=info, ends=self._ends) as file:
             yield cast("BinaryIO", file)
 
     def read_done(self) -> bytes | None:

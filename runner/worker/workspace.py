@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeVar, cast
 
 from runner.errors import MissingInputError, WorkerError
@@ -37,6 +37,8 @@ class Stored:
     sha256: str
     version: str | None
     etag: str
+    proven: bool = False
+    """Whether the store has answered every byte with its digest; otherwise it has to be read to know."""
 
 
 class Workspace(Protocol):
@@ -109,8 +111,13 @@ class SegmentWriter:
         return self._writer.write(view)
 
     @property
+    def sent_bytes(self) -> int:
+        return self._writer.sent_bytes
+
+    @property
     def stored(self) -> Stored:
-        return _stored(self._writer.info, self._size_bytes, self._digest.hexdigest())
+        stored = _stored(self._writer.info, self._size_bytes, self._digest.hexdigest())
+        return replace(stored, proven=self._writer.proven)
 
 
 class OutputWriter(Protocol):
@@ -121,6 +128,11 @@ class OutputWriter(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
+
+    @property
+    def sent_bytes(self) -> int:
+        """What the store has taken so far; 0 where that takes no time."""
+        ...
 
     @property
     def stored(self) -> Stored: ...
@@ -139,6 +151,10 @@ class ObjectOutput:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.__exit__(kind, error, trace)
+
+    @property
+    def sent_bytes(self) -> int:
+        return self._writer.sent_bytes
 
     @property
     def stored(self) -> Stored:

@@ -190,3 +190,16 @@ def test_parts_of_a_known_size_fit(size: int) -> None:
 
 def test_a_block_is_worth_a_request() -> None:
     assert -(-152_000_000 // BLOCK_BYTES) <= 20
+
+
+@pytest.mark.parametrize("size", [0, 1000, 2 * MIN_PART_BYTES + 7])
+def test_a_store_that_answers_with_digests_has_proven_what_it_holds(store: ObjectStore, size: int) -> None:
+    """A folder does not; then whoever must be sure reads it."""
+    from storage.b2 import B2Store
+
+    data = random.Random(size).randbytes(size)
+    with ObjectWriter(store, "clip", head_bytes=1 << 20, part_bytes=small_parts) as writer:
+        assert not writer.proven
+        writer.write(data)
+    assert writer.proven is isinstance(store, B2Store)
+    assert writer.sent_bytes == (size if size > MIN_PART_BYTES else 0)

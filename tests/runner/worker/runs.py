@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from kernels.pipeline import process
 from runner.access import RunAccess
 from runner.bucket import Bucket, RunBucket
 from runner.inspection import inspect_source
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from kernels.io.encode import EncodeSettings
     from storage.credentials import Credentials
 
 RUN: Final = "20260101-120000-abcdef"
@@ -125,3 +128,10 @@ def until(condition: Callable[[], object], *, limit_s: float = LONG_S) -> None:
     while not condition():
         assert time.monotonic() < ends_s, "it did not happen in time"
         time.sleep(0.02)
+
+
+def whole(source: Path, container: str, encode: EncodeSettings) -> bytes:
+    """What one run on this machine writes."""
+    sink = io.BytesIO()
+    process(source, sink, container=container, encode=encode)
+    return sink.getvalue()

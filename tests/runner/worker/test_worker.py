@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import signal
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from kernels.io.encode import EncodeSettings
-from kernels.pipeline import process
 from runner.access import Mode
 from runner.records import Commit, Progress
 from runner.worker.main import GIVEN_UP
 from runner.worker.segments import STORING
 from tests.kernels.io.jobs import samples
 from tests.kernels.test_segments import facts, shown
-from tests.runner.worker.runs import LONG_S, RUN, Run, plan_run, until, work, worker
+from tests.runner.worker.runs import LONG_S, RUN, Run, plan_run, until, whole, work, worker
 from tests.storage.server import KEY, SECRETS
 
 if TYPE_CHECKING:
@@ -46,13 +44,6 @@ def local_run(sources: Path, tmp_path: Path, source: str, output: str = "out.mkv
 def boot(run: Run, label: str = LABEL, **options: Any) -> str:
     deadline_s = options.pop("deadline_s", time.time() + 2 * LONG_S)
     return run.access(**options).boot(label, deadline_s=deadline_s)
-
-
-def whole(source: Path, container: str, encode: EncodeSettings) -> bytes:
-    """What one run on this machine writes."""
-    sink = io.BytesIO()
-    process(source, sink, container=container, encode=encode)
-    return sink.getvalue()
 
 
 @pytest.mark.parametrize("source", ["cfr.mp4", "vfr.mkv", "ten.mp4"])
@@ -136,7 +127,7 @@ def test_a_refusal_of_the_store_costs_one_attempt(
     server.break_next(
         refusal | {"path": "seg/000001/"},
         refusal | {"path": "out.mkv"},
-        {"op": "GetObject", "path": "seg/000002/", "times": 2, "status": 503, "code": "SlowDown", "message": "slow"},
+        {"op": "GetObject", "path": "in.mp4", "times": 2, "status": 503, "code": "SlowDown", "message": "slow"},
     )
     assert work(run, given, log=tmp_path / "log") == 0
     told = (tmp_path / "log").read_text()
