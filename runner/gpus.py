@@ -33,6 +33,11 @@ class Generation(IntEnum):
     ADA = 10
     BLACKWELL = 11
 
+    @property
+    def family(self) -> str:
+        """What its NVENC is called as an encoder family: segments of another one cannot be joined with its own."""
+        return f"nvenc-{self.name.lower()}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
@@ -80,11 +85,6 @@ class Gpu:
         return False
 
     @property
-    def family(self) -> str:
-        """What its NVENC is called as an encoder family: segments of another one cannot be joined with its own."""
-        return f"nvenc-{self.generation.name.lower()}"
-
-    @property
     def decoded(self) -> tuple[str, ...]:
         """Of `CODECS`, those it decodes in their commonest form."""
         return tuple(codec for codec in CODECS if self.decodes(codec, depth=8, chroma=_SUBSAMPLED))
@@ -120,6 +120,17 @@ _ENGINES: Final = {
     (Generation.BLACKWELL, 4, 4): "RTX PRO 6000 WS, RTX PRO 6000 S",
     (Generation.BLACKWELL, 0, 7): "B200",
 }
+# Compute capability from which on a GPU is of a generation: CUDA C++ Programming Guide 13.0, "Compute Capabilities".
+_CAPABILITIES: Final[tuple[tuple[tuple[int, int], Generation | None], ...]] = (
+    ((12, 0), Generation.BLACKWELL),
+    ((9, 0), None),  # Hopper, B200
+    ((8, 9), Generation.ADA),
+    ((8, 6), Generation.AMPERE),
+    ((8, 0), None),  # GA100
+    ((7, 5), Generation.TURING),
+    ((7, 0), Generation.VOLTA),
+    ((6, 0), Generation.PASCAL),
+)
 GPUS: Final[Mapping[str, Gpu]] = MappingProxyType(
     {
         name.strip(): Gpu(generation=generation, nvenc=nvenc, nvdec=nvdec)
@@ -137,6 +148,16 @@ def provider_name(text: str) -> str:
     """
     plain = " ".join(text.replace("_", " ").split())
     return _BY_FOLDED.get(_fold(plain), plain)
+
+
+def family_of(compute_capability: str) -> str | None:
+    """The encoder family of a GPU with that capability, `8.9` say: empty without NVENC, None where it is no number."""
+    major, _, minor = compute_capability.strip().partition(".")
+    if not (major.isdecimal() and minor.isdecimal()):
+        return None
+    number = int(major), int(minor)
+    generation = next((one for least, one in _CAPABILITIES if number >= least), None)
+    return "" if generation is None else generation.family
 
 
 def _fold(name: str) -> str:

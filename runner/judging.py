@@ -64,7 +64,7 @@ def families(work: Workload, wanted: str, offer: Offer, now: Conditions) -> tupl
     gpu = now.gpus.get(offer.gpu_name)
     can = gpu is not None and gpu.encodes(work.target_codec, depth=work.target_depth, chroma=work.target_chroma)
     if gpu is not None and can and wanted != SOFTWARE and now.abilities.nvenc and not work.nvenc_problem:
-        found.append(gpu.family)
+        found.append(gpu.generation.family)
     return tuple(found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.gpus import GPUS, provider_name
+from runner.gpus import GPUS, family_of, provider_name
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,28 @@ def test_encoding(codec: str, depth: int, chroma: str, who: set[str]) -> None:
 )
 def test_names_as_people_write_them(written: str, meant: str) -> None:
     assert provider_name(written) == meant
+
+
+# CUDA's list of GPUs and their compute capability (developer.nvidia.com/cuda/gpus)
+CAPABILITIES = [
+    ("6.1", "GTX 1080"),
+    ("7.0", "Tesla V100"),
+    ("7.5", "Tesla T4"),
+    ("8.0", "A100 SXM4"),
+    ("8.6", "RTX 3090"),
+    ("8.9", "RTX 4090"),
+    ("9.0", "H100 SXM"),
+    ("10.0", "B200"),
+    ("12.0", "RTX 5090"),
+]
+
+
+@pytest.mark.parametrize(("capability", "name"), CAPABILITIES)
+def test_a_driver_and_the_table_mean_the_same_encoder(capability: str, name: str) -> None:
+    gpu = GPUS[name]
+    assert family_of(f" {capability}\n") == (gpu.generation.family if gpu.nvenc else "")
+
+
+@pytest.mark.parametrize("told", ["", "[N/A]", "8", "8.x"])
+def test_what_is_no_capability(told: str) -> None:
+    assert family_of(told) is None
