@@ -1,6 +1,7 @@
 """A machine with an NVIDIA driver, as far as PyNvVideoCodec can tell: the real wheel on libraries built here.
 
-The libraries answer in a process of their own, started with them in `LD_LIBRARY_PATH`: a driver once loaded stays.
+The libraries answer in a process of their own, started with them in `LD_LIBRARY_PATH`: a driver once loaded stays. That
+process has no CuPy, wherever the tests run, since CuPy needs more of a driver than this one has.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ LIBRARIES: Final = {
     "libnvcuvid.so.1": ("nvcuvid.c",),
     "libnvidia-encode.so.1": ("nvencodeapi.c", "pcm.c"),
 }
+HIDE_CUPY: Final = """import sys
+
+sys.modules["cupy"] = None
+"""
+"""For `sitecustomize`, which Python imports before anything else."""
 TIMEOUT_S: Final = 120
 
 
@@ -46,17 +52,26 @@ class Machine:
         return Machine(folder=self.folder, work=self.work, switches=told)
 
     def without(self, *libraries: str) -> Machine:
-        """The same machine, some of its driver's libraries gone."""
+        """The same machine, some of its driver's libraries unfit: were they gone, a real driver's might be found."""
         folder = self.work / "-".join(("without", *libraries))
         folder.mkdir()
-        for name in LIBRARIES.keys() - set(libraries):
-            (folder / name).symlink_to(self.folder / name)
+        for name in LIBRARIES:
+            if name in libraries:
+                (folder / name).touch()
+            else:
+                (folder / name).symlink_to(self.folder / name)
         return Machine(folder=folder, work=self.work, switches=self.switches)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         log = self.work / "driver.log"
         log.unlink(missing_ok=True)
-        environment = {**os.environ, **self.switches, "LD_LIBRARY_PATH": str(self.folder), "NV_LOG": str(log)}
+        environment = {
+            **{name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"},
+            "PYTHONPATH": str(_hiding(self.work)),
+            "LD_LIBRARY_PATH": str(self.folder),
+            "NV_LOG": str(log),
+            **self.switches,
+        }
         command = [sys.executable, *arguments]
         return subprocess.run(
             command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=TIMEOUT_S
@@ -76,6 +91,14 @@ class Machine:
         path = self.work / "driver.log"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [entry for entry in map(json.loads, lines) if entry["call"] == call]
+
+
+def _hiding(work: Path) -> Path:
+    """A folder for `PYTHONPATH` that hides CuPy."""
+    folder = work / "no_cupy"
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(HIDE_CUPY, encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 /* libcuda.so.1 on host memory: what PyNvVideoCodec asks of it, done at once and in order.
  *
- * NV_CUINIT    what cuInit returns (0)
+ * NV_CUINIT    what cuInit returns (0); no device, as from NVIDIA's, where CUDA_VISIBLE_DEVICES is empty
  * NV_DEVICES   how many devices there are (1)
  */
 #include "standin.h"
@@ -12,6 +12,7 @@ typedef unsigned long long device_pointer;
 static void *const PRIMARY = (void *)0x1000;
 
 enum { HOST_MEMORY = 1 };
+enum { NO_DEVICE = 100 };
 
 typedef struct {
     size_t src_x, src_y;
@@ -30,6 +31,9 @@ typedef struct {
 } copy_2d;
 
 int cuInit(unsigned flags) {
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    if (visible && !*visible)
+        return NO_DEVICE;
     return (int)number("NV_CUINIT", OK);
 }
 
