@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+KEPT: Final = ("PATH", "LANG", "NUMBA_CACHE_DIR", "CUDA_VISIBLE_DEVICES")
+"""What a command has of the tests' environment."""
 LONG_S: Final = 120.0
 """How long anything may take on a busy machine before a test fails."""
 
@@ -32,7 +34,7 @@ class Desk:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "NUMBA_CACHE_DIR") if name in os.environ}
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         places = {"XDG_STATE_HOME": "state", "XDG_CONFIG_HOME": "config", "HOME": "home"}
         own = {name: str(self.home / folder) for name, folder in places.items()}
         # The machines on offer have GPUs, the processes that stand for them have none.

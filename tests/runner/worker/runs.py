@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from storage.credentials import Credentials
 
 RUN: Final = "20260101-120000-abcdef"
+KEPT: Final = ("PATH", "HOME", "NUMBA_CACHE_DIR", "LANG", "CUDA_VISIBLE_DEVICES")
+"""What a worker has of the tests' environment."""
 LONG_S: Final = 240.0
 """How long anything may take on a busy machine before a test fails."""
 
@@ -96,7 +98,7 @@ def plan_run(
 @contextlib.contextmanager
 def worker(run: Run, boot: str, *, log: Path, environment: Mapping[str, str] | None = None) -> Any:
     """A worker as a process group of its own, killed at the end of the block."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "NUMBA_CACHE_DIR", "LANG") if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     given = {"FRAMEHAUL_BOOT_URL": boot, "XDG_STATE_HOME": str(run.state), **(environment or {})}
     with log.open("ab") as out:
         process = subprocess.Popen(
