@@ -139,7 +139,7 @@ SETTINGS: Final = (
     _need("num_gpus", Kind.COUNT, "num_gpus", "GPUs in a machine.", low=1, default="1"),
     _need("min_vram", Kind.NUMBER, "min_vram_gb", "Memory of a GPU, GB.", low=0),
     _need("min_reliability", Kind.NUMBER, "min_reliability", "Part of the time that a host was there.", low=0, high=1),
-    _need("min_cuda", Kind.NUMBER, "min_cuda", "CUDA version that the driver supports.", low=0),
+    _need("min_cuda", Kind.NUMBER, "min_cuda", "CUDA version that the driver supports.", low=0, default="12.1"),
     _need(
         "min_compute_capability",
         Kind.NUMBER,

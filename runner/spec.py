@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 MIN_SEGMENT_S: Final = 10
 MAX_SEGMENT_S: Final = 60
 DEFAULT_SEGMENT_S: Final = 30
+LEAST_CUDA: Final = 12.1
+"""Of the driver, for the worker's image: PyNvVideoCodec needs driver 530, which came with CUDA 12.1. Kernels are machine
+code made by NVRTC 12.9, which the drivers of every CUDA 12 take."""
 
 
 class Record(BaseModel):
@@ -59,7 +62,8 @@ class Requirements(Record):
     num_gpus: int = Field(1, ge=1)
     min_vram_gb: float | None = Field(None, gt=0)
     min_reliability: float | None = Field(None, ge=0, le=1)
-    min_cuda: float | None = None
+    min_cuda: float | None = LEAST_CUDA
+    """CUDA version that the driver supports."""
     min_compute_capability: float | None = None
     """8.9 is Ada, 12.0 Blackwell."""
     min_down_mbps: float | None = None

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 from dockerfile_parse import DockerfileParser
 
+from runner.setting_table import setting_of
+from runner.spec import Requirements
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "Dockerfile.cuda"
 
@@ -60,6 +63,14 @@ def test_the_base_and_the_packages_are_of_one_cuda(parser: DockerfileParser) -> 
 
 def test_codecs_are_asked_of_the_driver(last_stage: list[dict[str, Any]]) -> None:
     assert environment(last_stage)["NVIDIA_DRIVER_CAPABILITIES"].split(",") == ["compute", "utility", "video"]
+
+
+def test_it_starts_on_every_driver_that_machines_are_searched_for_with(last_stage: list[dict[str, Any]]) -> None:
+    """The base's own demand is its CUDA version's, which no minor version compatibility would be asked about."""
+    assert environment(last_stage)["NVIDIA_REQUIRE_CUDA"] == f"cuda>={Requirements().min_cuda}"
+    setting = setting_of("min_cuda")
+    assert setting is not None
+    assert setting.default == str(Requirements().min_cuda)
 
 
 def test_it_does_not_run_as_root(last_stage: list[dict[str, Any]]) -> None:

@@ -92,6 +92,20 @@ def test_machines_for_another_processor_are_never_offered(provider: VastProvider
 
 
 @pytest.mark.parametrize("applies", [True, False])
+def test_a_driver_too_old_for_the_image_is_only_offered_to_who_asks(
+    vast: FakeVast, provider: VastProvider, *, applies: bool
+) -> None:
+    vast.filters_apply = applies
+    vast.offers.clear()
+    vast.add_offer(cuda_max_good=12.0, gpu_name="old", verification="verified", cpu_arch="amd64")
+    vast.add_offer(cuda_max_good=12.1, gpu_name="new", verification="verified", cpu_arch="amd64")
+    offers = provider.offers(Requirements(), max_price_usd_per_h=None)
+    assert [offer.gpu_name for offer in offers] == ["new"]
+    offers = provider.offers(Requirements(min_cuda=12), max_price_usd_per_h=None)
+    assert {offer.gpu_name for offer in offers} == {"old", "new"}
+
+
+@pytest.mark.parametrize("applies", [True, False])
 @pytest.mark.parametrize("market", Market)
 def test_no_offer_is_dearer_than_allowed(
     vast: FakeVast, provider: VastProvider, market: Market, *, applies: bool
