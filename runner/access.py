@@ -215,7 +215,7 @@ class RunAccess:
         shutil.rmtree(notes_folder(str(boot)), ignore_errors=True)  # of a worker that was killed
 
     def _make_keys(self, label: str, lives_s: int) -> KeyAccess:
-        """Three keys; should the third one fail, the others are taken back."""
+        """Three keys, each noted as soon as it is made; should one fail, the others are taken back."""
         made: list[GivenKey] = []
         found: dict[str, Key | None] = {}
         wanted: tuple[tuple[Role, tuple[str, ...]], ...] = (
@@ -232,8 +232,8 @@ class RunAccess:
                         uri.bucket, prefix=uri.key, capabilities=rights, duration_s=lives_s, name=f"{label}-{role}"
                     )
                     made.append(GivenKey(role=role, key_id=key.key_id))
+                    self._note(Given(label=label, keys=tuple(made)))
                     found[role] = Key.of(key.credentials)
-            self._note(Given(label=label, keys=tuple(made)))
         except StorageError:
             self._revoke_one(Given(label=label, keys=tuple(made)))
             raise

@@ -9,6 +9,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
+from runner.errors import Interrupted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
@@ -44,12 +46,19 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.count = 0
+        self.first = ""
+        """What has to be done before the end, for whoever asks; empty while that is nothing."""
 
     def __bool__(self) -> bool:
         return self.count > 0
 
     def make(self) -> None:
         self.count += 1
+
+    def check(self) -> None:
+        """Raises `Interrupted` once somebody has asked."""
+        if self:
+            raise Interrupted
 
     def forget(self) -> None:
         self.count = 0
@@ -65,15 +74,15 @@ class StopRequest:
 def stop_on_signals(stop: StopRequest, *, say: str = "") -> Iterator[StopRequest]:
     """While the block runs, Ctrl-C and requests to end set `stop` instead of ending anything in the middle.
 
-    `say` is printed for each. Outside the main thread, and for what the caller has set to be ignored (as nohup
-    does), nothing changes.
+    `say` is printed for each, with what has to be done first. Outside the main thread, and for what the caller has
+    set to be ignored (as nohup does), nothing changes.
     """
 
     def note(_number: int, _frame: FrameType | None) -> None:
         stop.make()
         if say:
             with suppress(OSError, ValueError, RuntimeError):  # the terminal may be gone: that was the signal
-                sys.stderr.write(f"\n{say}\n")
+                sys.stderr.write(f"\n{say}: {stop.first}\n" if stop.first else f"\n{say}\n")
 
     main = threading.current_thread() is threading.main_thread()
     wanted = [number for number in SIGNALS if main and signal.getsignal(number) is not signal.SIG_IGN]

@@ -8,7 +8,7 @@ credentials can carry on after this one has gone.
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +23,7 @@ from runner.watch import Kind, Sight, Verdict, Watch, step
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from decimal import Decimal
 
     from runner.follow import Follows, News
@@ -40,6 +40,7 @@ SHUN_S: Final = 3600.0
 MAX_LOSSES: Final = 8
 """Instances in a row that end without one more segment: then the work is at fault, not the machines."""
 SEARCHES: Final = 3
+OWED: Final = "a rented machine is ended first, which can take a minute"
 AT_WORK: Final = frozenset({"processing", "joining"})
 """What a worker says once it has found its machine good enough."""
 
@@ -156,7 +157,7 @@ class Conductor:
             return self._request(offer, label, found[offer.id][1])
 
         offers = [one.offer for one, _ in found.values()]
-        with lease(self.market, offers, request, run=self.job.plan.run) as leased:
+        with self._owing(), lease(self.market, offers, request, run=self.job.plan.run) as leased:
             outcome = self._follow(leased)
             if outcome is None:  # before its end: one that comes back at once must find nothing to do
                 self._machines.disarm(leased.instance.label)
@@ -178,11 +179,21 @@ class Conductor:
                     instance=instance.id,
                 )
             )
-        with held(self.market, Lease(instance=instance, offer=None, created_s=now_s)) as leased:
+        with self._owing(), held(self.market, Lease(instance=instance, offer=None, created_s=now_s)) as leased:
             outcome = self._follow(leased)
             if outcome is None:
                 self._machines.disarm(instance.label)
         return outcome
+
+    @contextmanager
+    def _owing(self) -> Iterator[None]:
+        """While there is, or may be, a machine: whoever asks to stop is told what has to come first."""
+        stop = self.market.stop
+        stop.first = OWED if self.market.provider.costs else ""
+        try:
+            yield
+        finally:
+            stop.first = ""
 
     def _follow(self, leased: Lease) -> Outcome | None:
         """Watch one instance until it is of no more use; the outcome of the run, None when it needs another."""
@@ -281,10 +292,11 @@ class Conductor:
                 return self._search()
             except PlanError as error:
                 # A market may have nothing for a moment; this machine is as it is.
-                if search + 1 == SEARCHES or not self.market.provider.costs or self.market.stop:
+                if search + 1 == SEARCHES or not self.market.provider.costs:
                     raise
                 self._tell(str(error))
                 self.market.stop.wait(self.market.clock, self.job.search_pause_s)
+                self.market.stop.check()
         raise AssertionError
 
     def _search(self) -> dict[str, tuple[Candidate, float]]:

@@ -7,14 +7,18 @@ inputs/<mark>/for/<run>   a run that reads it, written before the copy is looked
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import storage
 from runner.errors import UsageError
 from runner.ticket import End, Ticket
+from storage.errors import StorageError
 from storage.uri import ObjectUri, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runner.bucket import Bucket, RunBucket
     from storage.pieces import OnProgress
     from storage.store import ObjectInfo
@@ -26,8 +30,18 @@ BEGINS_S: Final = 3600.0
 """How long a run that has no ticket yet may be about to begin."""
 
 
-def provide(given: LocalUri, bucket: Bucket, run: str, *, on_progress: OnProgress | None = None) -> ObjectUri:
-    """The copy of `given` for `run`; one that an interrupted command has begun goes on, one that is there is used."""
+def provide(
+    given: LocalUri,
+    bucket: Bucket,
+    run: str,
+    *,
+    on_progress: OnProgress | None = None,
+    check: Callable[[], object] | None = None,
+) -> ObjectUri:
+    """The copy of `given` for `run`; one that an interrupted command has begun goes on, one that is there is used.
+
+    What `check` raises ends the copying, and what was sent is kept for the next command.
+    """
     if not isinstance(bucket.root, ObjectUri):
         raise UsageError(f"{bucket} is on this machine, where no rented one can read it; give --bucket b2://bucket")
     facts = given.path.stat()
@@ -37,7 +51,12 @@ def provide(given: LocalUri, bucket: Bucket, run: str, *, on_progress: OnProgres
     bucket.store.put(_readers(target).child(run).key, b"")
     if storage.exists(target) and storage.stat(target).size_bytes == facts.st_size:
         return target
-    storage.copy(given, target, overwrite=True, on_progress=on_progress)
+    try:
+        storage.copy(given, target, overwrite=True, on_progress=on_progress, check=check)
+    except BaseException:  # Ctrl-C too: a run that was never begun must not keep the copy from being deleted
+        with suppress(StorageError):
+            bucket.run(run).delete_for_good(_readers(target).child(run))
+        raise
     return target
 
 

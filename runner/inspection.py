@@ -41,10 +41,12 @@ def inspect_source(
     *,
     index: FrameIndex | None = None,
     writes: bool = True,
+    tries: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SourceFacts:
     """Reads the source's index and one frame; refuses everything that `runner run` would refuse at its start, and an
-    output that cannot be written. Without `writes`, the output is not looked at: nothing new will be written.
+    output that cannot be written. Without `writes`, the output is not looked at: nothing new will be written. Without
+    `tries`, it is looked for, and nothing is sent there to find out whether it can be written.
 
     `index` is what is known of the source already, as when a run goes on: then it is not read again.
     `on_progress(done_bytes, total_bytes)` tells how far the reading of it has come: all of a Matroska file is read.
@@ -56,7 +58,7 @@ def inspect_source(
     location, target = parse(spec.input), parse(spec.output)
     check_different(location, target)
     if writes:
-        _check_output(spec)
+        _check_output(spec, tries=tries)
     encode = encode_settings(spec.encode)
     with open_input(location) as opened:
         check_rewinds(opened)
@@ -102,7 +104,7 @@ def stream_choices(spec: StreamSpec) -> StreamChoices:
     return StreamChoices(audio_codec=spec.audio_codec, subtitles=spec.subtitles, drop_unsupported=spec.drop_unsupported)
 
 
-def _check_output(spec: JobSpec) -> None:
+def _check_output(spec: JobSpec, *, tries: bool) -> None:
     """That the output can be written: `OutputExistsError` for one that is there and was not given up, and what
     `storage.check_writable` raises. A machine would find out only when it was paid for.
     """
@@ -111,7 +113,8 @@ def _check_output(spec: JobSpec) -> None:
 
     if not spec.overwrite and storage.exists(spec.output):
         raise OutputExistsError(f"{spec.output} already exists; add -y to replace it")
-    storage.check_writable(spec.output)
+    if tries:
+        storage.check_writable(spec.output)
 
 
 def _rewind(opened: InputLike) -> None:

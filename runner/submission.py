@@ -16,18 +16,19 @@ from runner.records import SourceId
 from runner.source_index import pack_index
 from runner.speeds import worker_abilities
 from runner.ticket import Ticket, new_run
+from storage.errors import MissingError
 from storage.place import source_of
 from storage.uri import LocalUri, ObjectUri, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from decimal import Decimal
 
     from runner.bucket import Bucket, RunBucket
     from runner.inspection import SourceFacts
     from runner.job import Candidate
     from runner.provider import Offer, Provider
-    from runner.records import WorkPlan
+    from runner.records import Done, WorkPlan
     from runner.spec import JobSpec
     from storage.pieces import OnProgress
     from storage.uri import Uri
@@ -69,14 +70,22 @@ def draft(
     code_version: str,
     offers: Sequence[Offer] | None = None,
     started_s: float | None = None,
+    tries: bool = True,
+    check: Callable[[], object] | None = None,
 ) -> Draft:
-    """Look at the source and at the market. Spends nothing, writes nothing; raises what forbids the job.
+    """Look at the source and at the market. Spends nothing; raises what forbids the job.
 
     `offers` are those of an earlier search with the same requirements. The deadline is counted from `started_s`,
-    without it from `now_s`.
+    without it from `now_s`. Without `tries`, nothing is to be written afterwards, and no byte is sent to the output
+    to find out whether that could be. What `check` raises ends the reading of the source.
     """
     started_s = now_s if started_s is None else started_s
-    facts = inspect_source(spec)
+
+    def on_progress(_done_bytes: int, _total_bytes: int) -> None:
+        if check is not None:
+            check()
+
+    facts = inspect_source(spec, tries=tries, on_progress=on_progress)
     spec = spec.model_copy(update={"chain": facts.chain})
     if offers is None:
         offers = provider.offers(spec.requirements, max_price_usd_per_h=spec.max_price_usd_per_h)
@@ -98,9 +107,18 @@ def conditions(provider: Provider, *, now_s: float, started_s: float, spent: Dec
 
 
 def submit(
-    made: Draft, provider: Provider, bucket: Bucket, *, batch: str | None = None, on_progress: OnProgress | None = None
+    made: Draft,
+    provider: Provider,
+    bucket: Bucket,
+    *,
+    batch: str | None = None,
+    on_progress: OnProgress | None = None,
+    check: Callable[[], object] | None = None,
 ) -> Submitted:
-    """Bring the input to where machines can read it, plan for that, and write plan, index and ticket."""
+    """Bring the input to where machines can read it, plan for that, and write plan, index and ticket.
+
+    What `check` raises ends the copying of the input.
+    """
     if batch is None:  # of many files, the whole is looked at before anything is rented
         check_credit(provider, made.plan)
     spec, run = made.spec, made.plan.work.run
@@ -109,7 +127,7 @@ def submit(
     run_bucket = bucket.run(run)
     run_bucket.check_writable()
     if isinstance(given, LocalUri) and provider.costs:
-        uploaded = provide(given, bucket, run, on_progress=on_progress)
+        uploaded = provide(given, bucket, run, on_progress=on_progress, check=check)
         facts = moved(facts, _source_id(uploaded))
     output: Uri = target
     if isinstance(target, LocalUri) and provider.costs:
@@ -180,14 +198,33 @@ def check_credit(provider: Provider, plan: JobPlan) -> Decimal | None:
     return credit_usd
 
 
-def deliver(ticket: Ticket, *, overwrite: bool, on_progress: OnProgress | None = None) -> bool:
-    """Copy the output to where the user wants it; false where that is a place of another machine."""
+def deliver(
+    ticket: Ticket,
+    *,
+    overwrite: bool,
+    on_progress: OnProgress | None = None,
+    check: Callable[[], object] | None = None,
+) -> bool:
+    """Copy the output to where the user wants it; false where that is a place of another machine.
+
+    What `check` raises ends the copying; the next call goes on with what is there.
+    """
     if not ticket.delivers:
         return True
     if isinstance(parse(ticket.given_output), LocalUri) and ticket.host != socket.gethostname():
         return False
-    storage.copy(ticket.made, ticket.given_output, overwrite=overwrite, on_progress=on_progress)
+    storage.copy(ticket.made, ticket.given_output, overwrite=overwrite, on_progress=on_progress, check=check)
     return True
+
+
+def is_made(ticket: Ticket, done: Done) -> bool:
+    """Whether the output is there as the worker has written it. Raises what looking for it does."""
+    try:
+        found = storage.stat(ticket.made)
+    except MissingError:
+        return False
+    same_size = not done.output_size_bytes or found.size_bytes == done.output_size_bytes
+    return same_size and (not done.output_etag or found.etag == done.output_etag)
 
 
 def tidy(bucket: RunBucket, ticket: Ticket, *, delivered: bool, now_s: float) -> None:

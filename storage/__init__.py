@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from storage.credentials import Credentials
@@ -73,6 +73,7 @@ def copy(
     overwrite: bool = False,
     resume: bool = True,
     on_progress: OnProgress | None = None,
+    check: Callable[[], object] | None = None,
     source_credentials: Credentials | None = None,
     target_credentials: Credentials | None = None,
 ) -> ObjectInfo:
@@ -80,8 +81,9 @@ def copy(
 
     The target appears once all of it is there. With `resume`, a copy that failed or was killed goes on where it
     stopped when it is called again with the same source and target. `on_progress(done_bytes, total_bytes)` is
-    called from other threads, one at a time. Raises `OutputExistsError` when the target is there and `overwrite`
-    is false, `SameFileError` when source and target are one.
+    called from other threads, one at a time; `check()` again and again from this one, and what it raises ends the
+    copy. Raises `OutputExistsError` when the target is there and `overwrite` is false, `SameFileError` when source
+    and target are one.
     """
     from storage.journal import usable_journal
     from storage.place import place_of, source_of
@@ -95,7 +97,7 @@ def copy(
     journal = None
     if resume:
         journal = usable_journal(found.store.identify(found.info.key), place.store.identify(place.key))
-    return copy_object(found, place, journal=journal, overwrite=overwrite, on_progress=on_progress)
+    return copy_object(found, place, journal=journal, overwrite=overwrite, on_progress=on_progress, check=check)
 
 
 def upload(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 GRACE_S: Final = 1.0
 """Ctrl-C is answered within 2 s."""
+CHECK_S: Final = 0.5
+"""Between two looks at whether a transfer is still wanted."""
 
 
 class OnProgress(Protocol):
@@ -38,18 +40,23 @@ class Meter:
                 self._on_progress(self._done_bytes, self._total_bytes)
 
 
-def do_all(numbers: Iterable[int], work: Callable[[int], object], *, most: int) -> None:
+def do_all(
+    numbers: Iterable[int], work: Callable[[int], object], *, most: int, check: Callable[[], object] | None = None
+) -> None:
     """Call `work(number)` for each, at most `most` at a time; raises the first error, after which none begins.
 
-    What has begun is waited for only `GRACE_S` after an error: it may hang on a connection for a minute.
+    `check` is called every `CHECK_S` meanwhile, from this thread; what it raises counts as an error. What has begun
+    is waited for only `GRACE_S` after one: it may hang on a connection for a minute.
     """
     workers = Workers(most, "storage-transfer")
     pending: set[Future[object]] = set()
     try:
         pending = {workers.submit(lambda number=number: work(number)) for number in numbers}  # type: ignore[misc]
         while pending:
+            if check is not None:
+                check()
             # A limit, because a wait without one cannot be interrupted everywhere.
-            done, pending = wait(pending, timeout=1.0, return_when=FIRST_EXCEPTION)
+            done, pending = wait(pending, timeout=CHECK_S, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
     finally:

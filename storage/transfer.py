@@ -23,6 +23,8 @@ from storage.pieces import Meter, OnProgress, do_all
 from storage.uri import LocalUri, ObjectUri
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from storage.place import Place, Source
     from storage.store import ObjectInfo, ObjectStore, Part
     from storage.uri import Uri
@@ -43,16 +45,18 @@ def copy_object(
     journal: Path | None = None,
     overwrite: bool = True,
     on_progress: OnProgress | None = None,
+    check: Callable[[], object] | None = None,
 ) -> ObjectInfo:
     """Copy one version of an object to `target`, which is replaced once all of it is there.
 
     With `journal`, a copy that failed or was killed leaves what it has, and the next one with the same journal goes
-    on with it if source and target are still the same. Without, a failure leaves nothing. Raises `StorageError`.
+    on with it if source and target are still the same. Without, a failure leaves nothing. `check` is called again
+    and again meanwhile; what it raises ends the copy as a failure does. Raises `StorageError`.
     """
     if isinstance(target.store, FolderStore):
-        receiving = _Receiving(source, target.store, target.key, on_progress, overwrite=overwrite)
+        receiving = _Receiving(source, target.store, target.key, on_progress, check, overwrite=overwrite)
         return receiving.run(journal)
-    return _Sending(source, target.store, target.key, on_progress).run(journal)
+    return _Sending(source, target.store, target.key, on_progress, check).run(journal)
 
 
 def target_of(uri: Uri, name: str) -> Uri:
@@ -86,7 +90,14 @@ def content_type_of(name: str) -> str:
 class _Sending:
     """To a bucket: one request, or an upload in parts."""
 
-    def __init__(self, source: Source, store: ObjectStore, key: str, on_progress: OnProgress | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        store: ObjectStore,
+        key: str,
+        on_progress: OnProgress | None,
+        check: Callable[[], object] | None,
+    ) -> None:
         self._source = source
         self._store = store
         self._key = key
@@ -94,15 +105,14 @@ class _Sending:
         self._part_bytes = part_bytes_for(self._size)
         self._content_type = source.info.content_type or content_type_of(key)
         self._meter = Meter(self._size, on_progress)
+        self._check = check
         self._parts: dict[int, Part] = {}
         self._upload = ""
         self._mark = ""
 
     def run(self, journal: Path | None) -> ObjectInfo:
         if self._size <= PART_BYTES:
-            done = self._store.put(self._key, self._read(1), content_type=self._content_type)
-            self._meter.add(self._size)
-            return done
+            return self._put()
         if journal is None:
             self._begin(None)
             return self._send_or_abort()
@@ -111,6 +121,19 @@ class _Sending:
             done = self._resume(record) or self._send(record)
             record.remove()
             return done
+
+    def _put(self) -> ObjectInfo:
+        done: list[ObjectInfo] = []
+
+        def transfer(number: int) -> None:
+            done.append(self._store.put(self._key, self._read(number), content_type=self._content_type))
+            self._meter.add(self._size)
+
+        if self._check is None:
+            transfer(1)
+        else:
+            do_all((1,), transfer, most=1, check=self._check)
+        return done[0]
 
     def _send_or_abort(self) -> ObjectInfo:
         try:
@@ -132,7 +155,7 @@ class _Sending:
 
         count = -(-self._size // self._part_bytes)
         missing = [number for number in range(1, count + 1) if number not in self._parts]
-        do_all(missing, transfer, most=_at_a_time(self._part_bytes))
+        do_all(missing, transfer, most=_at_a_time(self._part_bytes), check=self._check)
         parts = [self._parts[number] for number in range(1, count + 1)]
         return self._store.complete_upload(self._key, self._upload, parts, mark=self._mark)
 
@@ -194,7 +217,14 @@ class _Receiving:
     """To a folder: blocks written where they belong in a file that gets its name at the end."""
 
     def __init__(
-        self, source: Source, store: FolderStore, key: str, on_progress: OnProgress | None, *, overwrite: bool
+        self,
+        source: Source,
+        store: FolderStore,
+        key: str,
+        on_progress: OnProgress | None,
+        check: Callable[[], object] | None,
+        *,
+        overwrite: bool,
     ) -> None:
         self._source = source
         self._store = store
@@ -203,6 +233,7 @@ class _Receiving:
         self._overwrite = overwrite
         self._size = source.info.size_bytes
         self._meter = Meter(self._size, on_progress)
+        self._check = check
         self._lock = threading.Lock()
         self._over = False
 
@@ -251,7 +282,8 @@ class _Receiving:
             start, stop = self._range(number)
             self._meter.add(stop - start)
         try:
-            do_all((n for n in numbers if n not in noted), transfer, most=_at_a_time(BLOCK_BYTES))
+            wanted = (n for n in numbers if n not in noted)
+            do_all(wanted, transfer, most=_at_a_time(BLOCK_BYTES), check=self._check)
         finally:
             with self._lock:
                 self._over = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from runner.cli.carry import Manner, ask_what_next, deliver_done, make_job, shower
+from runner.cli.carry import Manner, ask_what_next, deliver_done, make_job, shower, take_back
 from runner.cli.output import one_line, print_json, warn
 
 if TYPE_CHECKING:
@@ -162,8 +162,9 @@ def _run_chunk(
             raise Interrupted
         try:
             item.run = begin(
-                item.spec, provider, root, quiet=True, batch=batch, offers=offers, started_s=started_s, said=said
-            )
+                item.spec, provider, root, stop=stop, quiet=True, batch=batch, offers=offers, started_s=started_s,
+                said=said,
+            )  # fmt: skip
         except Interrupted:
             raise
         except faults as error:
@@ -202,12 +203,21 @@ def _conduct(
     from runner.errors import Interrupted
     from runner.fleet import Conductor
     from runner.job import end_run
-    from runner.standing import Outcome
+    from runner.standing import Choice, Outcome
     from runner.submission import choose
 
     runs = [item.run for item in items if item.run is not None]
     accesses = [RunAccess(run.bucket, run.plan, provider=provider.name) for run in runs]  # type: ignore[arg-type]
-    ends = _Ends(items, accesses, display, code_version)
+
+    def ask() -> Choice:
+        return ask_what_next(batch, display, manner)
+
+    def check() -> None:
+        if stop and ask() is not Choice.GO_ON:
+            raise Interrupted
+        stop.forget()
+
+    ends = _Ends(items, accesses, display, code_version, check)
     follower = BatchFollower(runs, ends.one)
     whole = _whole_run(batch, runs, root, spent=spent)
 
@@ -225,12 +235,15 @@ def _conduct(
         follower,
         choose=pick,
         show=shower(display),
-        ask=lambda: ask_what_next(batch, display, manner),
+        ask=ask,
     )
     state = "failed"
     try:
         outcome = conductor.conduct()
         state = "finished" if outcome is Outcome.DONE else "cancelled"
+    except Interrupted:
+        state = "cancelled"
+        raise
     finally:
         end_run(conductor.job, state, now_s=time.time(), spent=conductor.accounts.spent_usd())
     if outcome is Outcome.CANCELLED:
@@ -267,12 +280,18 @@ class _Ends:
     """What is done with each file as soon as its worker says that it has ended."""
 
     def __init__(
-        self, items: Sequence[Item], accesses: Sequence[Any], display: ProgressDisplay, code_version: str
+        self,
+        items: Sequence[Item],
+        accesses: Sequence[Any],
+        display: ProgressDisplay,
+        code_version: str,
+        check: Callable[[], object],
     ) -> None:
         self._items = items
         self._accesses = accesses
         self._display = display
         self._code_version = code_version
+        self._check = check
 
     def one(self, number: int, done: Done) -> None:
         from runner.batch import write_sidecar
@@ -282,8 +301,9 @@ class _Ends:
 
         item, run = self._items[number], self._items[number].run
         assert run is not None
+        take_back(run.plan.run, self._accesses[number])  # before the output is fetched, which may take hours
         try:
-            delivered = deliver_done(run, done, self._display)
+            delivered = deliver_done(run, done, self._display, check=self._check)
             write_sidecar(item.spec, code_version=self._code_version)
             item.state, item.frames = "done", done.frames
             self._display.say(f"{one_line(item.spec.output)}: {done.frames} frames")
@@ -298,7 +318,6 @@ class _Ends:
                 run.bucket.folder.end,
                 End.model_validate({"state": state, "time_s": time.time(), "message": item.message}),
             )
-            self._accesses[number].revoke()
             if item.state == "done":
                 tidy(run.bucket, run.ticket, delivered=delivered, now_s=time.time())
         except OSError as error:

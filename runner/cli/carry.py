@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runner.standing import Choice, Standing
     from runner.submission import Submitted
 
-STOPPING = "runner: stopping: a rented machine is ended first, which can take a minute"
+STOPPING = "runner: stopping"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,11 @@ def carry_quietly(
         )
         try:
             outcome = conductor.conduct(adopted, rents=manner.rents, detaches=manner.detaches)
-        except BaseException:  # Ctrl-C too must take back what the machines were given
+        except Interrupted:
+            if not manner.rents:
+                raise
+            outcome = Outcome.CANCELLED
+        except BaseException:  # whatever it is must take back what the machines were given
             if manner.rents:  # who only looked on ends no run: another machine may carry it on
                 _give_up(run, conductor, "failed")
             raise
@@ -96,7 +100,7 @@ def carry_quietly(
             _give_up(run, conductor, "cancelled")
             display.say(f"{plan.run} is cancelled; `runner resume {plan.run}` goes on with what is done")
             raise Interrupted
-        return _finish(run, conductor, display, started_s)
+        return _finish(run, conductor, display, started_s, stop)
 
 
 def make_job(run: Submitted, provider: Provider, access: Access) -> Job:
@@ -118,40 +122,53 @@ def make_job(run: Submitted, provider: Provider, access: Access) -> Job:
     )
 
 
-def _finish(run: Submitted, conductor: Conductor, display: ProgressDisplay, started_s: float) -> dict[str, Any]:
-    """Bring the output to where it is wanted, take back what was given, delete what only the work needed."""
+def _finish(
+    run: Submitted, conductor: Conductor, display: ProgressDisplay, started_s: float, stop: StopRequest
+) -> dict[str, Any]:
+    """Take back what was given, bring the output to where it is wanted, delete what only the work needed."""
     from runner.submission import tidy
 
     done = conductor.done
     assert done is not None
-    if not done.ok:
+    if done.ok:  # before the output is fetched, which may take hours and fail
+        take_back(run.plan.run, conductor.job.access)
+    else:
         _give_up(run, conductor, "failed", done.message)
-    delivered = deliver_done(run, done, display)
+    delivered = deliver_done(run, done, display, check=stop.check)
     _give_up(run, conductor, "finished")
     tidy(run.bucket, run.ticket, delivered=delivered, now_s=time.time())
     return _describe(run, conductor, "done", started_s)
 
 
-def deliver_done(run: Submitted, done: Done, display: ProgressDisplay) -> bool:
+def deliver_done(run: Submitted, done: Done, display: ProgressDisplay, *, check: Callable[[], object]) -> bool:
     """Check what the worker says it has made, and copy it to where it is wanted; whether that could be done here.
 
-    Raises `JobFailedError` for a job that failed, `WorkerError` for an output that is not what was told.
+    Raises `JobFailedError` for a job that failed, `WorkerError` for an output that is not what was told,
+    and what `check` does: what was copied by then is kept, and the next call goes on with it.
     """
-    from runner.errors import JobFailedError, WorkerError
-    from runner.submission import deliver
+    from runner.errors import Interrupted, JobFailedError, WorkerError
+    from runner.submission import deliver, is_made
+    from storage.errors import StorageError
 
     if not done.ok:
         raise JobFailedError(done.message or "the worker failed and gives no reason", done.exit_code)
-    made = _head_output(run)
-    if made is None or (done.output_size_bytes and made != done.output_size_bytes):
+    if not is_made(run.ticket, done):
         raise WorkerError(
             f"the worker says that {run.ticket.made} is done, and it is not there as it was written; "
             f"`runner resume {run.plan.run}` makes it again"
         )
     if done.message:
         warn(one_line(done.message))
-    overwrite = run.plan.spec.overwrite
-    delivered = deliver(run.ticket, overwrite=overwrite, on_progress=show_copying(display, "downloading"))
+    try:
+        delivered = deliver(
+            run.ticket,
+            overwrite=run.plan.spec.overwrite,
+            on_progress=show_copying(display, "downloading"),
+            check=check,
+        )
+    except (Interrupted, StorageError):
+        warn(f"{run.plan.run} is done, and its output at {run.ticket.made}: `runner attach {run.plan.run}` fetches it")
+        raise
     if not delivered:
         warn(f"the output stays at {run.ticket.made}: {run.ticket.given_output} is a path on {run.ticket.host}")
     return delivered
@@ -168,15 +185,15 @@ def _give_up(run: Submitted, conductor: Conductor, state: str, message: str = ""
         warn(f"keys and notes of {run.plan.run} could not be put away: {error}; keys expire by themselves")
 
 
-def _head_output(run: Submitted) -> int | None:
-    """Size of the output in bytes; None where there is none."""
-    import storage
-    from storage.errors import MissingError
+def take_back(run: str, access: Access) -> None:
+    """Make keys and URLs of a run worthless; a store that does not answer is a warning, since they expire."""
+    from runner.errors import RunnerError
+    from storage.errors import StorageError
 
     try:
-        return storage.stat(run.ticket.made).size_bytes
-    except MissingError:
-        return None
+        access.revoke()
+    except (StorageError, RunnerError) as error:
+        warn(f"what the machines of {run} were given could not be taken back, and expires by itself: {error}")
 
 
 def shower(display: ProgressDisplay) -> Callable[[Standing], None]:

@@ -179,7 +179,7 @@ def _carry_on(name: str, named: str | None, manner: Manner, *, changes: dict[str
     from runner.providers import open_provider
     from runner.runs import read_run
     from runner.source_index import unpack_index
-    from runner.submission import Submitted
+    from runner.submission import Submitted, is_made
 
     buckets = open_buckets(named)
     found = buckets.find(name)
@@ -190,14 +190,22 @@ def _carry_on(name: str, named: str | None, manner: Manner, *, changes: dict[str
             f"{ticket.run} is a batch of files: give its `runner submit` again with --skip-existing, and what is done "
             "stays done"
         )
+    done = facts.news.done
+    made = done is not None and done.ok and is_made(ticket, done)
+    if facts.end is not None and facts.end.state == "finished" and not made:
+        went = f"was taken to {ticket.given_output}" if ticket.delivers else f"is no longer at {ticket.made}"
+        raise UsageError(
+            f"{ticket.run} is finished, and its output {went}; what it was made from is deleted: `runner submit` "
+            "makes it again"
+        )
     if changes is not None:
         ticket = ticket.model_copy(update=changes)
         if changes:
             found.write(found.folder.ticket, ticket)
         if facts.end is not None and facts.end.state != "finished":
             found.delete(found.folder.end)
-        if facts.news.done is not None and not facts.news.done.ok:  # what was at fault may be put right by now
-            found.delete(found.folder.object(found.folder.DONE))
+        if done is not None and not made:
+            found.delete(found.folder.object(found.folder.DONE))  # what was at fault may be put right by now
     provider = open_provider(ticket.provider)
     look_first({provider.name: provider}, buckets)
     # An output that is there may be this run's own, written just before its worker was lost.

@@ -166,10 +166,21 @@ def _encode_spec(video: Mapping[str, Any], container: str, encoder: Any) -> Enco
 
 
 def _whole(uri: Uri) -> str:
-    """A location that means the same in every folder."""
-    from storage.uri import LocalUri
+    """A location that means the same in every folder. Raises `UsageError` for one with a secret: plans are no place
+    for it.
+    """
+    from urllib.parse import urldefrag
 
-    return str(uri.path.absolute()) if isinstance(uri, LocalUri) else str(uri)
+    from storage.uri import LocalUri, WebUri
+
+    if isinstance(uri, LocalUri):
+        return str(uri.path.absolute())
+    if isinstance(uri, WebUri) and str(uri) != urldefrag(uri.url).url:
+        raise UsageError(
+            f"{uri} was given with a signature or password, which must not lie in a plan; copy the video first with "
+            f"`runner cp URL b2://bucket/{uri.name}`, and give that"
+        )
+    return str(uri)
 
 
 def _video_parameters() -> list[inspect.Parameter]:

@@ -80,7 +80,7 @@ def _plan(source: str, target: str, provider: Provider, options: JobOptions, set
     from storage.uri import parse
 
     spec = make_spec(parse(source), parse(target), options, settings).model_copy(update={"overwrite": True})
-    made = draft(spec, provider, now_s=time.time(), code_version=version("framehaul"))
+    made = draft(spec, provider, now_s=time.time(), code_version=version("framehaul"), tries=False)
     for text in made.plan.warnings:
         warn(text)
     return made.plan

@@ -43,12 +43,12 @@ def sample(
     from runner.submission import draft
 
     length = seconds if spec.duration_s is None else min(seconds, spec.duration_s)
-    whole = draft(spec, provider, now_s=time.time(), code_version=code_version())
+    whole = draft(spec, provider, now_s=time.time(), code_version=code_version(), check=stop.check)
     with tempfile.TemporaryDirectory(prefix="framehaul-sample-") as folder:
         path = Path(folder) / f"sample.{spec.container}"
         small = spec.model_copy(update={"duration_s": length, "output": str(path), "overwrite": True})
         quiet = manner.quiet or manner.json
-        run = begin(small, provider, root, quiet=quiet, offers=whole.offers)
+        run = begin(small, provider, root, stop=stop, quiet=quiet, offers=whole.offers)
         with progress_display(quiet=quiet) as display:
             told = carry_quietly(run, provider, stop, manner=Manner(quiet=quiet), display=display)
         size_bytes = path.stat().st_size

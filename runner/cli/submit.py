@@ -11,7 +11,7 @@ import typer
 from runner.cli.batch import is_batch
 from runner.cli.carry import STOPPING, Manner, carry
 from runner.cli.job_options import JobOptions, job_options, make_spec, read_settings
-from runner.errors import UsageError
+from runner.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runner.provider import Offer, Provider
     from runner.settings import Settings
     from runner.spec import JobSpec
-    from runner.submission import Submitted
+    from runner.submission import Draft, Submitted
     from storage.uri import LocalUri, ObjectUri
 
 
@@ -86,7 +86,8 @@ def submit(
     root = run_root(spec, settings)
     if dry_run:
         now_s = time.time()
-        show_plan(draft(spec, provider, now_s=now_s, code_version=code_version()).plan, now_s=now_s, json=json)
+        made = draft(spec, provider, now_s=now_s, code_version=code_version(), tries=False)
+        show_plan(made.plan, now_s=now_s, json=json)
         return 0
     look_first({provider.name: provider}, open_buckets(str(root)))
     with stop_on_signals(StopRequest(), say=STOPPING) as stop:
@@ -95,7 +96,7 @@ def submit(
             if left is None:
                 return 0
             spec = left
-        run = begin(spec, provider, root, quiet=quiet or json)
+        run = begin(spec, provider, root, stop=stop, quiet=quiet or json)
         carry(run, provider, stop, manner=manner)
     return 0
 
@@ -172,6 +173,7 @@ def begin(
     provider: Provider,
     root: LocalUri | ObjectUri,
     *,
+    stop: StopRequest,
     quiet: bool,
     batch: str | None = None,
     offers: Sequence[Offer] | None = None,
@@ -181,25 +183,52 @@ def begin(
     """A run of `spec` in its folder below `root`, remembered on this machine; nothing is rented yet.
 
     `batch` is the run of the batch that it belongs to, `started_s` when that began, and `said` what its other files
-    have been warned of.
+    have been warned of. Raises `Interrupted` once `stop` is set.
     """
-    from runner.bucket import Bucket
-    from runner.cli.carry import show_copying
     from runner.cli.output import warn
-    from runner.cli.progress import progress_display
     from runner.runs import remember
-    from runner.submission import draft, submit
+    from runner.submission import draft
 
-    made = draft(spec, provider, now_s=time.time(), code_version=code_version(), offers=offers, started_s=started_s)
+    made = draft(
+        spec, provider, now_s=time.time(), code_version=code_version(), offers=offers, started_s=started_s,
+        check=stop.check,
+    )  # fmt: skip
+    stop.check()
     for text in made.plan.warnings:
         if said is None or text not in said:
             warn(text)
     if said is not None:
         said.update(made.plan.warnings)
-    with progress_display(quiet=quiet) as display:
-        run = submit(made, provider, Bucket(root), batch=batch, on_progress=show_copying(display, "uploading"))
+    run = _send(made, provider, root, stop=stop, quiet=quiet, batch=batch)
     remember(run.plan.run, root)
     return run
+
+
+def _send(
+    made: Draft, provider: Provider, root: LocalUri | ObjectUri, *, stop: StopRequest, quiet: bool, batch: str | None
+) -> Submitted:
+    """What a run needs before anything is rented, brought into its bucket."""
+    from runner.bucket import Bucket
+    from runner.cli.carry import show_copying
+    from runner.cli.output import one_line, warn
+    from runner.cli.progress import progress_display
+    from runner.submission import submit
+
+    sent = [0, 0]
+    with progress_display(quiet=quiet) as display:
+        show = show_copying(display, "uploading")
+
+        def on_progress(done_bytes: int, total_bytes: int) -> None:
+            sent[:] = done_bytes, total_bytes
+            show(done_bytes, total_bytes)
+
+        try:
+            return submit(made, provider, Bucket(root), batch=batch, on_progress=on_progress, check=stop.check)
+        except Interrupted:
+            if 0 < sent[0] < sent[1]:
+                name = one_line(made.spec.input)
+                warn(f"what was sent of {name} is kept: the same command goes on with it, and `runner gc` deletes it")
+            raise
 
 
 def run_root(spec: JobSpec, settings: Settings) -> LocalUri | ObjectUri:
