@@ -61,6 +61,10 @@ class Server:
         counted: dict[str, int] = self._control("GET")["counts"]
         return counted
 
+    def traffic(self) -> dict[str, tuple[int, int]]:
+        """Bytes of all bodies by the id of the key that signed: `(sent to the server, sent back)`."""
+        return {key: (up, down) for key, (up, down) in self._control("GET")["traffic"].items()}
+
     def make_key(
         self, bucket: str | None = None, *, prefix: str = "", capabilities: Collection[str] | None = None
     ) -> Credentials:

@@ -1,8 +1,8 @@
 """WSGI filters for the Swift proxy of the tests: faults on demand, counters, and a cache in place of memcached.
 
-`PUT /__control` takes a list of rules; `GET` answers the rules left and how often each operation was asked for;
-`DELETE` forgets both; `POST` takes a key of `swift_keys.py`. A rule:
-`{"op": "UploadPart", "times": 2, "skip": 0, "path": regex, "query": regex}` and one of
+`PUT /__control` takes a list of rules; `GET` answers the rules left, how often each operation was asked for, and the
+bytes of all bodies by the key that signed: `[sent here, sent back]`; `DELETE` forgets rules and counts; `POST` takes a
+key of `swift_keys.py`. A rule: `{"op": "UploadPart", "times": 2, "skip": 0, "path": regex, "query": regex}` and one of
 
     "status", "code", "message", "headers"   answer that error instead
     "after": 1                               do the work, then answer 500
@@ -24,7 +24,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import eventlet
-from swift_keys import MadeKeys  # type: ignore[import-not-found] # beside this file, where the server looks
+from swift_keys import MadeKeys, key_of  # type: ignore[import-not-found] # beside this file, where the server looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -70,10 +70,16 @@ class Faults:
         self.rules: list[dict[str, Any]] = []
         self.counts: collections.Counter[str] = collections.Counter()
         self.keys = MadeKeys()
+        self.traffic: dict[str, list[int]] = collections.defaultdict(lambda: [0, 0])
 
     def __call__(self, env: Environment, start: Start) -> Any:
         if env["PATH_INFO"] == "/__control":
             return self.control(env, start)
+        traffic = self.traffic[key_of(env)]
+        traffic[0] += int(env.get("CONTENT_LENGTH") or 0)
+        return counted(self.work(env, start), traffic)
+
+    def work(self, env: Environment, start: Start) -> Any:
         operation = operation_of(env)
         self.counts[operation] += 1
         if refusal := self.keys.refuses(operation, env):
@@ -132,7 +138,7 @@ class Faults:
         if method == "DELETE":
             self.rules.clear()
             self.counts.clear()
-        body = json.dumps({"rules": self.rules, "counts": self.counts}).encode()
+        body = json.dumps({"rules": self.rules, "counts": self.counts, "traffic": self.traffic}).encode()
         start("200 OK", [("Content-Length", str(len(body)))])
         return [body]
 
@@ -151,6 +157,24 @@ def answer(
     given = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
     start(f"{status} Injected", given + [(name, value) for name, value in headers])
     return [body]
+
+
+def counted(body: Iterable[bytes], traffic: list[int]) -> Iterable[bytes]:
+    """`body`, every byte of it counted when it is sent."""
+    if isinstance(body, list):  # its length is known, which the server tells
+        traffic[1] += sum(map(len, body))
+        return body
+    return _counted(body, traffic)
+
+
+def _counted(body: Iterable[bytes], traffic: list[int]) -> Iterator[bytes]:
+    try:
+        for data in body:
+            traffic[1] += len(data)
+            yield data
+    finally:
+        if hasattr(body, "close"):
+            body.close()
 
 
 def first_bytes(body: Iterable[bytes], size: int, then: Callable[[], object]) -> Iterator[bytes]:

@@ -50,7 +50,7 @@ class MadeKeys:
 
     def refuses(self, operation: str, env: Mapping[str, Any]) -> str:
         """Why this request is not allowed; empty when it is, or when its key was not made here."""
-        key = self._made.get(_key_of(env))
+        key = self._made.get(key_of(env))
         if key is None or key.get("capabilities") is None:
             return ""
         bucket, _, name = env["PATH_INFO"].lstrip("/").partition("/")
@@ -63,7 +63,7 @@ class MadeKeys:
         return ""
 
 
-def _key_of(env: Mapping[str, Any]) -> str:
+def key_of(env: Mapping[str, Any]) -> str:
     """The id of the key that has signed; empty without one."""
     signed = parse_qs(env.get("QUERY_STRING", "")).get("X-Amz-Credential")
     if signed:

@@ -38,6 +38,8 @@ class KeyMaker(NativeApi):
         self.server = server
         self.given: list[Credentials] = []
         """Every key that was ever made."""
+        self.names: dict[str, str] = {}
+        """Its id -> its name."""
         self._guard = Lock()
 
     def create(self, body: dict[str, Any]) -> tuple[int, dict[str, Any], dict[str, str]]:
@@ -46,8 +48,15 @@ class KeyMaker(NativeApi):
         with self._guard:
             key = self.server.make_key(bucket, prefix=body["namePrefix"] or "", capabilities=body["capabilities"])
             self.given.append(key)
+            self.names[key.key_id] = body["keyName"]
             self.made = (key.key_id, key.key)
             return super().create(body)
+
+    def traffic(self, label: str) -> tuple[int, int]:
+        """Bytes that the machine with that label has got and sent with keys of its own: `(down, up)`."""
+        counted = self.server.traffic()
+        found = [counted[key] for key, name in self.names.items() if name.startswith(f"{label}-") and key in counted]
+        return sum(down for _, down in found), sum(up for up, _ in found)
 
     def delete(self, body: dict[str, Any]) -> tuple[int, dict[str, Any], dict[str, str]]:
         self.server.forget_key(body["applicationKeyId"])
@@ -123,6 +132,7 @@ def opened(folder: Path, server: Server) -> Iterator[Stage]:
         stack.callback(server.forget_key, account.key_id)
         ids = {name: f"id-{role}" for role, name in buckets.items()}
         native = stack.enter_context(KeyMaker(server, account, ids))
+        vast.traffic = native.traffic
         vast_key = vast.add_key(*ALL_RIGHTS)
         home = folder / "desk"
         _write(home / "config/vastai/vast_api_key", vast_key)

@@ -27,6 +27,7 @@ from tests.runner.vast.fake_instance import FakeInstance, Image
 from tests.runner.vast.fake_market import make_offer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -122,6 +123,8 @@ class FakeVast:
         """Whether calls that come too soon are refused."""
         self.tells_retry_after = True
         self.initial_credit_usd = 25.0
+        self.traffic: Callable[[str], tuple[int, int]] | None = None
+        """Bytes that the instance with a label has got and sent until now, for whoever can tell: `(down, up)`."""
         self.faults: list[Fault] = []
         self.journal: list[Call] = []
         self.silent_until_s = 0.0
@@ -210,6 +213,7 @@ class FakeVast:
             instance.destroyed_s = self.clock.time()
             instance.offer["rentable"] = True
             instance.kill()
+            self._count_traffic(instance)
             if self._resurrect_after_s is not None:
                 self.resurrections.append((self.clock.time() + self._resurrect_after_s, instance.id))
                 self._resurrect_after_s = None
@@ -270,12 +274,24 @@ class FakeVast:
         """What all of our instances have cost until now."""
         with self.lock:
             for instance in self.instances.values():
-                instance.count()
-            return sum(one.meter.total_usd for one in self.instances.values() if foreign or not one.foreign)
+                if instance.exists:
+                    self._count_traffic(instance)
+            return self._counted_usd(foreign=foreign)
+
+    def _counted_usd(self, *, foreign: bool) -> float:
+        for instance in self.instances.values():
+            instance.count()
+        return sum(one.meter.total_usd for one in self.instances.values() if foreign or not one.foreign)
+
+    def _count_traffic(self, instance: FakeInstance) -> None:
+        if self.traffic is not None and instance.label and not instance.foreign:
+            instance.count_traffic(*self.traffic(instance.label))
 
     @property
     def credit_usd(self) -> float:
-        return self.initial_credit_usd - self.spent_usd(foreign=True)
+        """What is left, all traffic that was counted before taken off."""
+        with self.lock:
+            return self.initial_credit_usd - self._counted_usd(foreign=True)
 
     def calls(self, name: str) -> list[Call]:
         """The journal's entries of one kind."""
@@ -337,6 +353,7 @@ class FakeVast:
         if trouble is not None or image is None:
             instance.change("loading", message=trouble)
             return
+        instance.pulled_bytes = image.size_bytes
         try:
             instance.start(image, self.url, self.account_env)
         except OSError as error:

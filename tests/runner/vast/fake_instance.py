@@ -35,11 +35,13 @@ class Image:
     """What the host says when it cannot be pulled."""
     start_error: str | None = None
     """What the host says when its container cannot be started."""
+    size_bytes: int = 0
+    """What each machine pulls, and is billed for."""
 
 
 @dataclass(kw_only=True)
 class Meter:
-    """Adds up what an instance costs, by the second."""
+    """Adds up what an instance costs, by the second and by the byte."""
 
     gpu_usd_per_h: float
     disk_usd_per_h: float
@@ -90,6 +92,8 @@ class FakeInstance:
         disk_gb = float(body.get("disk", 10))
         gpu_usd_per_h = self.price if self.price is not None else float(offer["dph_base"])
         disk_usd_per_h = offer["storage_cost"] * disk_gb / MONTH_H
+        self.pulled_bytes = 0
+        """Of its image."""
         self.meter = Meter(gpu_usd_per_h=gpu_usd_per_h, disk_usd_per_h=disk_usd_per_h, since_s=self.created_s)
         self._clock = clock
         folder.mkdir(parents=True, exist_ok=True)
@@ -114,6 +118,11 @@ class FakeInstance:
         offline = self.actual_status in {"offline", "unknown"}
         running = self.actual_status in {"running", "frozen"}
         self.meter.run(self._clock.time(), gpu=self.exists and running, disk=self.exists and not offline)
+
+    def count_traffic(self, down_bytes: int, up_bytes: int) -> None:
+        """What its host bills for everything that it has got and sent, its image included."""
+        down_gb, up_gb = (down_bytes + self.pulled_bytes) / 1e9, up_bytes / 1e9
+        self.meter.traffic_usd = down_gb * self.offer["inet_down_cost"] + up_gb * self.offer["inet_up_cost"]
 
     def change(self, actual: str | None, *, message: str | None = None, intended: str | None = None) -> None:
         """Enter a state."""
