@@ -13,8 +13,8 @@ MIN_SEGMENT_S: Final = 10
 MAX_SEGMENT_S: Final = 60
 DEFAULT_SEGMENT_S: Final = 30
 LEAST_CUDA: Final = 12.1
-"""Of the driver, for the worker's image: PyNvVideoCodec needs driver 530, which came with CUDA 12.1. Kernels are machine
-code made by NVRTC 12.9, which the drivers of every CUDA 12 take."""
+"""Of the driver, for the worker's image: PyNvVideoCodec needs driver 530, which came with CUDA 12.1. Kernels are
+machine code made by NVRTC 12.9, which the drivers of every CUDA 12 take."""
 
 
 class Record(BaseModel):

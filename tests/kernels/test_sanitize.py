@@ -39,6 +39,8 @@ def test_every_tool_runs_and_any_report_is_a_failure(
     ran = [line for line in lines if line.startswith("ran ")]
     assert [line.split()[2] for line in ran] == list(TOOLS)
     assert all(line.endswith("a::b[c d] REQUIRE_GPU=1") for line in ran)
+    copies = ["--check-api-memory-access no" in line for line in ran]
+    assert copies == [tool == "initcheck" for tool in TOOLS], "padding is copied; what kernels read is checked"
     ends = [f"{tool}: {'failed with 86' if status and tool == 'racecheck' else 'clean'}" for tool in TOOLS]
     assert lines[-4:] == ends
 
