@@ -114,7 +114,7 @@ class Choice:
         try:
             return refuse_decode(codec, format_, decoder_caps(codec, chroma, format_.pixel_format.depth))
         except UnavailableError as error:
-            return str(error)
+            return error.reason
 
     def prepare_encoder(
         self, settings: EncodeSettings, format_: VideoFormat, *, time_base: Fraction, side_data: Mapping[str, bytes]
@@ -145,7 +145,7 @@ class Choice:
                 settings, format_, time_base=time_base, side_data=side_data, caps=caps, memory=memory
             )
         except UnavailableError as error:
-            return str(error)
+            return error.reason
         self.encoder_name = "NVENC"
         return ""
 
@@ -165,7 +165,7 @@ class Choice:
             except UnavailableError as error:
                 if self._wishes.filters is Backend.CUDA:
                     raise
-                self._leave_gpu(str(error))
+                self._leave_gpu(error.reason)
         from kernels.backends.cpu import CpuExecutor
 
         executor = CpuExecutor(plan, threads=self._threads)

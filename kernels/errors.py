@@ -68,7 +68,14 @@ class EncodeSettingsError(KernelsError, ValueError):
 
 
 class UnavailableError(KernelsError, RuntimeError):
-    """A backend or codec that this machine does not have."""
+    """A backend or codec that this machine does not have.
+
+    `reason` is the message without the advice, for messages that give their own.
+    """
+
+    def __init__(self, reason: str, *, advice: str = "") -> None:
+        self.reason = reason
+        super().__init__(f"{reason}; {advice}" if advice else reason)
 
 
 class StoppedError(KernelsError, RuntimeError):

@@ -50,7 +50,9 @@ def probe() -> str:
         from kernels.backends.cuda import engine
 
         engine()
-    except (UnavailableError, ImportError) as error:  # ImportError: a CuPy whose own libraries are missing
+    except UnavailableError as error:
+        return error.reason
+    except ImportError as error:  # a CuPy whose own libraries are missing
         return str(error).splitlines()[0]
     return ""
 

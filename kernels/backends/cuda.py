@@ -257,4 +257,5 @@ def _translated(what: str) -> Generator[None]:
         RuntimeError,
     ) as error:
         first = next((line for line in str(error).splitlines() if "error" in line.lower()), str(error).split("\n")[0])
-        raise UnavailableError(f"{what}: {first.strip()}; use --backend cpu, or see `runner doctor`") from error
+        advice = "use --backend cpu, or see `runner doctor`"
+        raise UnavailableError(f"{what}: {first.strip()}", advice=advice) from error
