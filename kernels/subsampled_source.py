@@ -66,7 +66,8 @@ def write_subsampled(stage: Subsampled) -> tuple[str, tuple[int, int], tuple[Arg
     planes = [*signature_planes((0, 1) if stage.paired_in else (0, 1, 2), "in")]
     planes += signature_planes((0, 1) if stage.paired_out else (0, 1, 2), "out")
     signature = ",\n    ".join([*planes, ", ".join(parameters.declared)])
-    head = f'extern "C" __global__ void __launch_bounds__(SUBSAMPLE_THREADS) {ENTRY}(\n    {signature}) {{'
+    bounds = "__launch_bounds__(SUBSAMPLE_THREADS, SUBSAMPLE_BLOCKS)"
+    head = f'extern "C" __global__ void {bounds} {ENTRY}(\n    {signature}) {{'
     text = "\n".join(['#include "subsample.cuh"', "", head, *("    " + line for line in body), "}", ""])
     grid = (-(-stage.width // CORE[0]), -(-stage.height // CORE[1]))
     return text, grid, tuple(parameters.values)

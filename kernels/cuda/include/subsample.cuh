@@ -16,6 +16,14 @@
 #define FINE_H (CORE_H + 2)        // from row top - 1
 #define SUBSAMPLE_THREADS 256
 
+// Blocks that a multiprocessor is to hold at least. 0 leaves it to the compiler, which for Blackwell would rather spill
+// than take more than 48 registers.
+#if __CUDA_ARCH__ / 100 == 10
+#define SUBSAMPLE_BLOCKS 3
+#else
+#define SUBSAMPLE_BLOCKS 0
+#endif
+
 struct Chroma {
     float coarse[2][COARSE_H][COARSE_W];
     float fine[2][FINE_H][FINE_W];
