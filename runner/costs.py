@@ -177,11 +177,13 @@ def _one(offer: Offer, tasks: Sequence[Task], *, pulls: int, output: float, slow
         frame_bytes = output_frame_bytes(task.workload) * output
         written, joined = share.frames * frame_bytes, share.whole_frames * frame_bytes
         sent = joined + share.copied_bytes * OTHER_STREAMS
-        # Every segment is read back before it counts, and all of them once more when they are joined.
-        down_gb += (share.source_bytes + written + joined + share.copied_bytes) / 1e9
+        # What other machines made is read to be joined. At worst nothing of this one's stays in memory: it is read back
+        # before it counts, and once more to be joined.
+        joined_down = written + joined if slowness > 0 else joined - written
+        down_gb += (share.source_bytes + joined_down + share.copied_bytes) / 1e9
         up_gb += (written + sent) / 1e9
         work_s = share.frames * speed.frame_s + share.lead_frames * speed.lead_frame_s + share.segments * SEGMENT_S
-        join_s = max((joined + share.copied_bytes) * 8 / down_bits_per_s, sent * 8 / up_bits_per_s)
+        join_s = max((joined_down + share.copied_bytes) * 8 / down_bits_per_s, sent * 8 / up_bits_per_s)
         wall_s += (work_s + join_s) * (MEASURED_FACTOR if speed.measured else ESTIMATE_FACTOR) ** slowness
     traffic = _dollars(down_gb) * offer.down_usd_per_gb + _dollars(up_gb) * offer.up_usd_per_gb
     return _Case(wall_s, down_gb, up_gb, traffic, _dollars(wall_s / 3600) * offer.price_usd_per_h + traffic)

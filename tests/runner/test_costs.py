@@ -89,7 +89,9 @@ def test_everything_is_billed() -> None:
     up = estimate(replace(free, up_usd_per_gb=Decimal(1)), SPEED, workload_of(), SHARE)
     assert float(down.cost.likely - bare.cost.likely) == pytest.approx(bare.down_gb)
     assert float(up.cost.likely - bare.cost.likely) == pytest.approx(bare.up_gb)
-    assert bare.down_gb > 4 + 0.24  # the image, and the source twice
+    assert bare.down_gb == pytest.approx(4 + 0.24)  # the image, and the source twice
+    output_gb = SHARE.frames * output_frame_bytes(workload_of()) / 1e9
+    assert float(down.traffic_high) > 8 + 0.24 + 2 * output_gb  # another image, and every segment twice
     assert float(bare.cost.likely) == pytest.approx(bare.wall_s / 3600 * 0.35)
 
 
