@@ -2,7 +2,7 @@
 
     ctl/<run>/plan.json          the plan; machines may only read it
     ctl/<run>/index              every frame's pts, for the finaliser
-    ctl/<run>/boot/<slot>.json   bootstrap of one machine, behind one presigned URL; deleted once it was used
+    ctl/<run>/boot/<slot>.json   bootstrap of one machine, behind one presigned URL; deleted with its keys
     ctl/<run>/ticket.json        who asked for the run, where its input came from and its output goes
     ctl/<run>/rent/<label>.json  one per instance it has had: what it costs, and when it was proven gone
     ctl/<run>/end.json           nothing of it may be rented any more: it is finished, cancelled or given up

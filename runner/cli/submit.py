@@ -54,9 +54,9 @@ def submit(
 ) -> int:
     """Do INPUT -> CHAIN -> OUTPUT on a rented machine, and destroy the machine.
 
-    What has to be said is what it may cost: --max-price dollars per hour and --budget dollars in all. The work is
-    cut into segments, and nothing that is done is done again when a machine is lost. `--on local` does the same on
-    this machine, without any account.
+    What it may cost is bounded, by --max-price dollars per hour (the machine preset's, if not given) and --budget
+    dollars in all. The work is cut into segments, and nothing that is done is done again when a machine is lost.
+    `--on local` does the same on this machine, without any account.
 
     With a folder as OUTPUT, INPUT is a folder or a pattern, and every file of it is done: several by one machine,
     all within one budget, and one that fails stops none of the others.

@@ -9,7 +9,7 @@ import pytest
 
 import storage
 from runner.bucket import Bucket
-from runner.errors import UsageError
+from runner.errors import Interrupted, UsageError
 from runner.inputs import BEGINS_S, provide, release
 from runner.ticket import End, Ticket
 from storage.uri import LocalUri, ObjectUri, parse
@@ -96,6 +96,19 @@ def test_which_runs_still_need_it(
         second.write(second.folder.end, End(state=other["state"], time_s=now_s))
     release(place.run(FIRST), str(copy), now_s=now_s)
     assert inputs(remote) == (["film.mkv", SECOND] if kept else [])
+
+
+def test_a_run_that_was_stopped_while_it_was_sent_keeps_nobody_waiting(
+    place: Bucket, film: LocalUri, remote: B2Store
+) -> None:
+    def stop() -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        provide(film, place, FIRST, check=stop)
+    copy = provide(film, place, SECOND)
+    release(place.run(SECOND), str(copy), now_s=time.time())
+    assert inputs(remote) == []
 
 
 def test_another_file_is_another_copy(place: Bucket, film: LocalUri, remote: B2Store) -> None:

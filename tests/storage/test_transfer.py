@@ -98,6 +98,37 @@ def test_up_and_down_and_across(
     assert list(remote.list_uploads()) == []
 
 
+class Unwanted(Exception):  # noqa: N818  (what happened, and no error)
+    pass
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_copy_that_nobody_wants_any_more_ends_and_can_go_on(
+    url: str, big: Path, tmp_path: Path, server: Server, *, down: bool
+) -> None:
+    """While every piece but one hangs."""
+    there, operation = f"{url}/in.mp4", "GetObject" if down else "UploadPart"
+    if down:
+        storage.upload(big, there)
+    source, target = (there, tmp_path / "back.mp4") if down else (big, there)
+    done: list[int] = []
+
+    def check() -> None:
+        if done:
+            raise Unwanted
+
+    server.break_next({"op": operation, "skip": 1, "times": 99, "delay": 60})
+    with pytest.raises(Unwanted):
+        storage.copy(source, target, on_progress=lambda size, _: done.append(size), check=check)
+    assert not storage.exists(target)
+    server.reset()
+    assert storage.copy(source, target, check=lambda: None).size_bytes == SIZE
+    sent = server.counts()[operation]
+    assert sent < (9 if down else 5)
+    storage.download(there, tmp_path / "again.mp4")
+    assert digest(tmp_path / "again.mp4") == digest(big)
+
+
 @pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES, PART_BYTES, PART_BYTES + 1])
 def test_every_size(url: str, tmp_path: Path, size: int) -> None:
     path = tmp_path / "clip"

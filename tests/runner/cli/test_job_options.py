@@ -50,6 +50,16 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., JobS
     return run
 
 
+@pytest.mark.parametrize("secret", ["?X-Amz-Expires=60&X-Amz-Signature=abc", "?token=abc"])
+def test_a_web_address_with_a_secret_is_no_input(given: Callable[..., JobSpec], secret: str) -> None:
+    with pytest.raises(UsageError, match="must not lie in a plan; copy the video first with `runner cp") as refused:
+        given(f"https://host/in.mp4{secret}", "b2://bucket/out.mp4")
+    assert "abc" not in str(refused.value)
+    with pytest.raises(UsageError):
+        given("https://me:abc@host/in.mp4", "b2://bucket/out.mp4", "--on", "local")
+    assert given("https://host/in.mp4?id=7", "b2://bucket/out.mp4").input == "https://host/in.mp4?id=7"
+
+
 BOTH = ("b2://bucket/in.mkv", "b2://bucket/out.mp4")
 
 

@@ -111,6 +111,13 @@ def test_ranked_by_what_a_job_would_cost(vast: FakeVast, inside: Runner, tmp_pat
     assert "$" in line
 
 
+def test_the_output_need_not_be_possible(vast: FakeVast, inside: Runner, tmp_path: Path) -> None:
+    """Nothing is written there."""
+    clip = write_clip(tmp_path / "in.mkv", frames=30)
+    assert listed(inside, clip, tmp_path / "no-such-folder" / "out.mp4")
+    assert vast.calls("search")
+
+
 def test_without_a_key(vast: FakeVast, inside: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VAST_API_KEY")
     done = inside("offers")

@@ -1,8 +1,8 @@
-"""A whole job with real accounts: `FRAMEHAUL_LIVE=1 pytest -m live tests/runner/live`. Spends at most $0.10.
+"""A whole job with real accounts: `FRAMEHAUL_LIVE=1 pytest -m live`. All such tests together spend at most $0.10.
 
     FRAMEHAUL_LIVE=1               says that money may be spent
     FRAMEHAUL_LIVE_BUCKET          b2://bucket/folder, for what the tests write; they delete it again
-    VAST_API_KEY                   rents one machine for some minutes: at most $0.15 an hour, $0.08 in all
+    VAST_API_KEY                   rents one machine for some minutes: at most $0.15 an hour, $0.055 in all
     B2_APPLICATION_KEY_ID, B2_APPLICATION_KEY, B2_REGION    less than a cent; the key may make keys
 
 FRAMEHAUL_IMAGE names another image than the released one.
@@ -26,6 +26,7 @@ from storage.keys import account_service
 from storage.place import place_of
 from storage.uri import ObjectUri, parse
 from tests.runner.clips import write_clip
+from tests.runner.live.allowance import JOB_USD, MOST_USD_PER_H, TOGETHER_USD
 from tests.runner.submit.commands import audio, frames
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.live, pytest.mark.timeout(2400)]
 
 NEEDED: Final = ("VAST_API_KEY", "B2_APPLICATION_KEY_ID", "B2_APPLICATION_KEY", "FRAMEHAUL_LIVE_BUCKET")
-LIMITS: Final = ("--max-price", "0.15", "--budget", "0.08", "--deadline", "30m")
+LIMITS: Final = ("--max-price", str(MOST_USD_PER_H), "--budget", str(JOB_USD), "--deadline", "30m")
 CHAIN: Final = ("--vf", "hflip", "--codec", "ffv1")
 LONGEST_S: Final = 2000.0
 
@@ -46,7 +47,7 @@ def folder() -> Iterator[str]:
     missing = [name for name in NEEDED if not os.environ.get(name)]
     if os.environ.get("FRAMEHAUL_LIVE") != "1" or missing:
         wanted = ", ".join(("FRAMEHAUL_LIVE=1", *missing))
-        pytest.skip(f"real accounts, at most $0.10: set {wanted}")
+        pytest.skip(f"real accounts, at most ${TOGETHER_USD} by all tests together: set {wanted}")
     place = f"{os.environ['FRAMEHAUL_LIVE_BUCKET'].rstrip('/')}/live-{secrets.token_hex(6)}"
     yield place
     assert main(["rm", "-r", "--all-versions", "-y", f"{place}/"]) == 0

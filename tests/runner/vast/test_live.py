@@ -1,4 +1,4 @@
-"""Against Vast.ai itself: `pytest -m live`, with a key in VAST_API_KEY. Spends at most $0.05, usually less than a cent.
+"""Against Vast.ai itself: `pytest -m live`, with a key in VAST_API_KEY. At most $0.032, usually less than a cent.
 
 What nobody could know without asking is asked here: whether the API still speaks as the fake does.
 """
@@ -20,6 +20,7 @@ from runner.spec import Requirements
 from runner.vast.api import VastClient
 from runner.vast.config import InstanceConfig
 from runner.vast.provider import VastProvider
+from tests.runner.live.allowance import END_S, LIFE_S, MOST_USD_PER_H, life_usd
 from tests.runner.vast.wait import until
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1500)]
 
-MOST_USD_PER_H: Final = Decimal("0.15")
-LONGEST_S: Final = 900.0
 IMAGE: Final = "alpine:3.20"
 CHEAP: Final = Requirements(min_disk_gb=8, min_reliability=0.98, min_down_mbps=200)
 
@@ -36,7 +35,7 @@ CHEAP: Final = Requirements(min_disk_gb=8, min_reliability=0.98, min_down_mbps=2
 @pytest.fixture
 def client() -> Iterator[VastClient]:
     if not os.environ.get("VAST_API_KEY"):
-        pytest.skip("no account at Vast.ai: set VAST_API_KEY, and it spends at most $0.05 there")
+        pytest.skip(f"no account at Vast.ai: set VAST_API_KEY, and it spends at most ${life_usd():.3f} there")
     with VastClient() as opened:
         yield opened
 
@@ -62,14 +61,14 @@ def test_a_short_life(client: VastClient) -> None:
     began_s = time.monotonic()
     try:
         number = rent(provider, config)
-        until(lambda: (shown := provider.show(number)) and shown.state is State.RUNNING, timeout_s=LONGEST_S)
+        until(lambda: (shown := provider.show(number)) and shown.state is State.RUNNING, timeout_s=LIFE_S)
         assert [one.label for one in provider.instances() if one.id == number] == [label]
         assert any("here" in line for line in provider.logs(number))
     finally:
         for one in provider.instances():
             if one.label == label:
                 provider.destroy(one.id)
-        until(lambda: label not in {one.label for one in provider.instances()}, timeout_s=120)
+        until(lambda: label not in {one.label for one in provider.instances()}, timeout_s=END_S)
     assert provider.show(number) is None
     print(f"rented for {time.monotonic() - began_s:.0f} s")  # noqa: T201 - what it cost
 

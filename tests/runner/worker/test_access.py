@@ -101,6 +101,29 @@ def test_keys_that_were_made_are_taken_back_when_another_cannot_be(run: Run, nat
     assert native.keys == {}
 
 
+def test_a_process_that_ends_between_two_keys_leaves_none_that_nobody_knows_of(
+    run: Run, native: NativeApi, server: Server
+) -> None:
+    class Ending(KeyService):
+        def create(self, *args: object, **options: object) -> object:  # type: ignore[override]
+            if len(native.keys) == 2:
+                raise KeyboardInterrupt
+            native.made = (f"key-{len(native.keys)}", KEY)
+            return super().create(*args, **options)  # type: ignore[arg-type]
+
+    access = RunAccess(
+        run.bucket,
+        run.plan,
+        provider="vast",
+        service=lambda credentials: Ending(credentials, api=native.url, retrier=server.retrier()),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        access.boot(LABEL, deadline_s=time.time() + HOUR_S)
+    assert set(native.keys) == {"key-0", "key-1"}
+    RunAccess(run.bucket, run.plan, provider="vast", service=partial(service, native, server)).revoke()
+    assert native.keys == {}
+
+
 def test_a_worker_on_a_rented_machine_uses_the_keys(
     run: Run, native: NativeApi, server: Server, tmp_path: Path
 ) -> None:
