@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 CHOSEN: Final = tuple(map(int, filter(None, os.environ.get("FRAMEHAUL_GPU_HEIGHTS", "").split(",")))) or HEIGHTS
 
-pytestmark = [pytest.mark.gpu, pytest.mark.timeout(3600)]
+# A warning from torch or kornia, somebody else's, must not count as a failure of theirs.
+pytestmark = [pytest.mark.gpu, pytest.mark.timeout(3600), pytest.mark.filterwarnings("default")]
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ CASES: Final = (
     ),
     Case(name="unsharp", chain="unsharp", peers=("kornia unsharp", "torchvision blur")),
     Case(name="cas", chain="cas=0.5"),
-    Case(name="nlmeans", chain="nlmeans=s=3:p=7:r=9", peers=("vapoursynth nlm_cuda",)),
+    Case(name="nlmeans", chain="nlmeans=s=3:p=7:r=9", peers=("vapoursynth nlm_cuda, host to host",)),
     Case(name="A: scale 2x, cas, format", chain="scale=iw*2:ih*2:flags=lanczos,cas=0.6,format=yuv420p"),
     Case(
         name="B: five pointwise steps",

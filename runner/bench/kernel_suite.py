@@ -18,7 +18,7 @@ from kernels.frame import Frame, VideoFormat
 from kernels.pixel_format import pixel_format
 from kernels.plan import plan_chain
 from runner.bench.cases import FORMAT, size_of
-from runner.bench.peers import time_peer
+from runner.bench.peers import how_timed, time_peer
 from runner.bench.rows import Report, Row, cores, cpu_name
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def _row(
         moved_bytes=moved,
         copy_share=share,
         peers=peers or {},
+        peer_times={name: how_timed(name) for name in peers or {}},
     )
 
 

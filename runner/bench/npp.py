@@ -1,4 +1,5 @@
-"""NVIDIA's NPP on frames that are in the GPU's memory, called as a C program calls it: plane by plane, on one stream.
+"""NVIDIA's NPP on frames that are in the GPU's memory, called as a C program calls it: plane by plane, on one stream,
+in a graph.
 
 Signatures, structures and codes: NPP's documentation, "Image Resize", "Color Conversion" and "NppStreamContext" (12.4
 to 13.2). Only functions that end in _Ctx are used: CUDA 13 has no others.
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = "nvidia-npp"
 """On PyPI, for CUDA 13; nvidia-npp-cu12 for CUDA 12."""
-CACHES: Final = 3
-"""Frames take turns in memory of at least this many times the last-level cache."""
 
 
 class Mode(IntEnum):
@@ -169,7 +168,7 @@ def _seconds(frame: Callable[[Gpu], Callable[[StreamContext], None]], frame_byte
     """Of one frame; `frame` makes one, and says what is done to it. `frame_bytes` of each, read and written."""
     with Gpu() as device:
         context = _context(device)
-        turns = max(2, -(-CACHES * device.attribute(gpu.L2_CACHE_SIZE) // frame_bytes))
+        turns = gpu.turns_of(device.attribute(gpu.L2_CACHE_SIZE), frame_bytes)
         steps = [frame(device) for _ in range(turns)]
 
         def every_turn() -> None:

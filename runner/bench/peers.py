@@ -2,7 +2,7 @@
 
 Torch and what is built on it works on float planes, one frame at a time, as its users write it; VapourSynth's filters
 read a frame from host memory and write one there, which is how they are used. NPP works on planes of 8 bits, a call
-each (see `runner.bench.npp`).
+each (see `runner.bench.npp`). `how_timed` says whose time is taken, which results repeat.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from runner.bench import npp
+from runner.bench import gpu, npp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROUNDS: Final = 20
-FRAMES: Final = 16
-"""Frames that take turns, so that none is still in the cache at its next."""
+_HOW: Final = {
+    "torch": "CUDA events around calls from Python: where those take longer than the GPU, their time",
+    "vapoursynth": "wall clock from host memory to host memory, copies included: no kernel's time",
+    npp.PACKAGE: "CUDA events around a graph of calls",
+}
+"""Package -> what its time is."""
 
 
 def time_peer(name: str, width: int, height: int) -> float | str:
@@ -33,14 +37,22 @@ def time_peer(name: str, width: int, height: int) -> float | str:
         return f"fails here: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
+def how_timed(name: str) -> str:
+    """What the time of a peer is."""
+    return _HOW.get(_PEERS[name][0], _HOW["torch"])
+
+
 def _torch_frames(width: int, height: int) -> list[Any]:
-    """4:2:0 pictures of 8 bits: (luma, both chroma planes) each."""
+    """4:2:0 pictures of 8 bits: (luma, both chroma planes) each; so many that none is in the cache at its next turn."""
     import torch
+
+    with gpu.Gpu() as device:
+        turns = gpu.turns_of(device.attribute(gpu.L2_CACHE_SIZE), width * height * 3 // 2)
 
     def plane(*size: int) -> Any:
         return torch.randint(0, 256, size, dtype=torch.uint8, device="cuda")
 
-    return [(plane(1, 1, height, width), plane(1, 2, height // 2, width // 2)) for _ in range(FRAMES)]
+    return [(plane(1, 1, height, width), plane(1, 2, height // 2, width // 2)) for _ in range(turns)]
 
 
 def _time_torch(step: Callable[[Any], object], width: int, height: int) -> float:
@@ -134,7 +146,7 @@ _PEERS: Final[dict[str, tuple[str, Callable[[int, int], float]]]] = {
     "torch five steps": ("torch", _torch_five_steps),
     "kornia unsharp": ("kornia", _kornia_unsharp),
     "torchvision blur": ("torchvision", _torchvision_blur),
-    "vapoursynth nlm_cuda": ("vapoursynth", _nlm_cuda),
+    "vapoursynth nlm_cuda, host to host": ("vapoursynth", _nlm_cuda),
     "NPP lanczos 2x": (npp.PACKAGE, npp.resize(npp.Mode.LANCZOS, 2)),
     "NPP cubic 1/2": (npp.PACKAGE, npp.resize(npp.Mode.CUBIC, 1, 2)),
     "NPP super sampling 1/2": (npp.PACKAGE, npp.resize(npp.Mode.SUPER, 1, 2)),

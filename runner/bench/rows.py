@@ -33,6 +33,8 @@ class Row:
     """Of the rate at which the device's own copy moves bytes; None where that is not measured."""
     peers: dict[str, float] = field(default_factory=dict)
     """Seconds of one frame for what else does it, measured in the same run."""
+    peer_times: dict[str, str] = field(default_factory=dict)
+    """What each of those times is."""
 
     @property
     def rate(self) -> float | None:
@@ -49,6 +51,7 @@ class Row:
             "gb_per_s": None if self.rate is None else round(self.rate / 1e9, 3),
             "copy_share": None if self.copy_share is None else round(self.copy_share, 4),
             "peers_ms": {name: round(seconds * 1000, 6) for name, seconds in self.peers.items()},
+            "peer_times": self.peer_times,
             "times_as_fast": {name: round(seconds / self.seconds, 3) for name, seconds in self.peers.items()},
         }
 

@@ -1,7 +1,8 @@
 /* A driver on host memory and NPP on top of it, as far as runner/bench/npp.py asks: each call is held to what it says.
  *
- * Compiled once as libcuda.so.1 and as each of NPP's libraries. NPP_LOG: the file that gets a line for each call of NPP.
- * NPP_STATUS: what NPP's functions return (0).
+ * Compiled once as libcuda.so.1 and as each of NPP's libraries. NPP_LOG: the file that gets a line for each call of NPP,
+ * and for each launch of a graph. NPP_STATUS: what NPP's functions return (0). NPP_CAPTURE: what the end of a capture
+ * returns (0).
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -23,8 +24,8 @@ typedef struct {
 } NppStreamContext;
 
 #ifdef DRIVER
-static char stream, context;
-static int current, blocks;
+static char stream, context, graph, ready;
+static int current, blocks, capturing, graphs;
 
 int cuInit(unsigned flags) { return 0; }
 int cuDeviceGet(int *device, int ordinal) { return *device = ordinal; }
@@ -37,7 +38,7 @@ int cuDevicePrimaryCtxRetain(void **found, int device) {
     return 0;
 }
 int cuDevicePrimaryCtxRelease_v2(int device) {
-    if (current || blocks)
+    if (current || blocks || capturing || graphs)
         abort(); /* something was left behind */
     return 0;
 }
@@ -60,6 +61,30 @@ int cuMemFree_v2(device_pointer pointer) {
 int cuMemcpyHtoD_v2(device_pointer target, const void *source, size_t size) {
     memcpy((void *)target, source, size);
     return 0;
+}
+int cuStreamBeginCapture_v2(void *given, int mode) {
+    capturing++;
+    return given != &stream || mode != 2;
+}
+int cuStreamEndCapture(void *given, void **captured) {
+    const char *status = getenv("NPP_CAPTURE");
+    capturing--;
+    if (status)
+        return atoi(status);
+    *captured = &graph;
+    return graphs++, given != &stream;
+}
+int cuGraphInstantiateWithFlags(void **made, void *given, unsigned long long flags) {
+    *made = &ready;
+    return graphs++, given != &graph || flags;
+}
+int cuGraphDestroy(void *given) { return graphs--, given != &graph; }
+int cuGraphExecDestroy(void *given) { return graphs--, given != &ready; }
+int cuGraphLaunch(void *given, void *on) {
+    FILE *log = fopen(getenv("NPP_LOG"), "a");
+    fprintf(log, "launch\n");
+    fclose(log);
+    return given != &ready || on != &stream;
 }
 int cuEventCreate(void **event, unsigned flags) { return !(*event = malloc(1)); }
 int cuEventDestroy_v2(void *event) {
