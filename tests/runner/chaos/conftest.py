@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -31,17 +32,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     def total(name: str) -> int:
         return sum(one[name] for one in found)
 
-    outcomes = {
-        name: sum(one["outcome"] == name for one in found) for name in sorted({one["outcome"] for one in found})
-    }
-    ended = ", ".join(f"{count} {name}" for name, count in outcomes.items())
+    ended, reaped = Counter(one["outcome"] for one in found), Counter[str]()
+    for one in found:
+        reaped.update(one["reaped"])
     over = sum(one["spent_usd"] > one["budget_usd"] for one in found)
     terminalreporter.write_line(
-        f"storms: {len(found)} runs ({ended}), {sum(len(one['events']) for one in found)} faults, "
-        f"{total('laptops')} laptops, {total('machines')} machines rented, {total('losses')} workers lost"
+        f"storms: {len(found)} runs, {total('real')} with real workers ({_listed(ended)}), "
+        f"{sum(len(one['events']) for one in found)} faults, {total('laptops')} laptops, "
+        f"{total('machines')} machines rented, {total('losses')} workers lost, "
+        f"${total('spent_usd'):.2f} spent of ${total('budget_usd'):.2f}, ${total('traffic_usd'):.2f} of it traffic"
     )
     terminalreporter.write_line(
-        f"storms: {total('billing')} instances billing after reap ({total('reaped')} were found by it), "
+        f"storms: {total('billing')} instances billing after reap (which found {_listed(reaped) or 'none'}, kept one "
+        f"{total('kept')} times, and was misled {total('misled')} times), "
         f"{total('doubled_segments')} segments done twice without a loss, {total('doubled_outputs')} double outputs, "
-        f"{total('corrupt')} corrupt outputs, {over} over budget, {total('foreign_touched')} foreign instances touched"
+        f"{total('corrupt')} corrupt outputs, {over} over budget, {total('understated')} that cost more than was told, "
+        f"{total('foreign_touched')} foreign instances touched"
     )
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))

@@ -9,25 +9,46 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from runner.ticket import new_run
-from tests.runner.chaos.laptop import Order, RentedStage, clean_up
-from tests.runner.fleet.stage import IMAGE, STUB
-from tests.runner.vast.clocks import ScaledClock
+from runner.bucket import Bucket
+from runner.job import end_run
+from runner.journal import label_of
+from runner.reap import GRACE_S
+from runner.ticket import Ticket, new_run
+from storage.uri import LocalUri
+from tests.runner.chaos.laptop import Order, RentedStage
+from tests.runner.chaos.reaper import CalledReaper
+from tests.runner.chaos.traffic import IMAGE_BYTES, Traffic
+from tests.runner.chaos.weather import EVENTS, LATE_EVENTS, laptop_dies
+from tests.runner.fleet.stage import STUB, make_plan
+from tests.runner.vast.clocks import EPOCH_S, ScaledClock
 from tests.runner.vast.fake import ACCOUNT_KEY, Boot, FakeVast, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+
+    from tests.runner.chaos.reaper import Reaper
+    from tests.runner.vast.fake_instance import FakeInstance
 
 SPEED: Final = 60.0
 SEGMENTS: Final = 8
-LIMIT_S: Final = 180.0
+LIMIT_S: Final = 240.0
 """Real seconds after which a run hangs."""
+HOUR_S: Final = 3600.0
+SOON_S: Final = 1200.0
+"""Deadline of a run that nobody comes back for, and nobody cancels."""
+LAPTOPS: Final = 12
+REAPS: Final = 6
 ROOT: Final = Path(__file__).parents[3]
+OURS: Final = "framehaul/worker:1"
+OWN: Final = "registry.test/somebody/worker:2"
+"""An image that a user has built, which only the plan tells to be one of ours."""
 
 
 class Nursery:
@@ -59,15 +80,21 @@ class Report:
     """What one run came to."""
 
     seed: int
+    real: bool = False
+    """Whether its workers were."""
     outcome: str = ""
     told: str = ""
     events: list[str] = field(default_factory=list)
     laptops: int = 0
     machines: int = 0
     losses: int = 0
-    """Starts of a worker beyond the first."""
-    reaped: int = 0
-    """Instances that were there when the run was over, and were found."""
+    """Workers that had begun, beyond the first."""
+    reaped: dict[str, int] = field(default_factory=dict)
+    """Verdict -> instances that were found once the laptops were gone."""
+    kept: int = 0
+    """Times that reaping left an instance alone because its run went on."""
+    misled: bool = False
+    """Whether reaping ended well in bad weather, and something was left that was over: the next look found it."""
     billing: int = 0
     """Instances that still cost money after that."""
     doubled_segments: int = 0
@@ -75,8 +102,16 @@ class Report:
     doubled_outputs: int = 0
     corrupt: bool = False
     spent_usd: float = 0.0
+    traffic_usd: float = 0.0
+    """Of that."""
+    told_usd: float | None = None
+    """What the program says that was spent at most."""
     budget_usd: float = 0.0
     foreign_touched: bool = False
+
+    @property
+    def understated(self) -> bool:
+        return self.told_usd is not None and self.spent_usd > self.told_usd
 
     @property
     def is_sound(self) -> bool:
@@ -86,11 +121,17 @@ class Report:
         )  # fmt: skip
 
     def __str__(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self) | {"understated": self.understated})
 
 
 class Storm:
-    """The weather of one seed."""
+    """The weather of one seed, over stubs that compute nothing."""
+
+    clock: ScaledClock
+    vast: FakeVast
+    order: Order
+    longest_s: float = 3.0
+    """Real seconds within which things go wrong."""
 
     def __init__(self, seed: int, nursery: Nursery, folder: Path) -> None:
         self.random = random.Random(seed)
@@ -101,38 +142,50 @@ class Storm:
         self.calm = False
         self.abandons = self.random.random() < 0.3
         """Whether nobody goes on once the last laptop has died: then there is only the reaper."""
+        self.cancels = self.random.random() < 0.5
+        """Whether somebody cancels it then, or its deadline ends it."""
 
     def run(self) -> Report:
         """All of it, with real processes; the report."""
         (self.folder / "vast").mkdir()
-        (self.folder / "run").mkdir()
-        clock = ScaledClock(SPEED)
+        root = self.folder / "run"
+        (root / "bucket").mkdir(parents=True)
+        self.clock = ScaledClock(SPEED)
         rng = self.random
-        with FakeVast(self.folder / "vast", clock=clock, offers=24) as vast:
-            self.vast = vast
-            vast.images[IMAGE] = Image(entrypoint=STUB)
-            vast.boot = Boot(new_s=2, loading_s=rng.choice([10, 10, 40, 120]), restart_s=5)
-            foreign = vast.add_foreign(label="framehaul-mine", image=IMAGE)
-            budget = rng.choice(["0.006", "0.008", "0.012", "0.5", "0.5", "0.5"])
-            self.report.budget_usd = float(budget)
+        with FakeVast(self.folder / "vast", clock=self.clock, offers=24) as self.vast:
+            named = rng.random() < 0.5
             self.order = Order(
-                root=str(self.folder / "run"), url=vast.url, key=ACCOUNT_KEY, run=new_run(clock.time()), speed=SPEED,
-                since_s=clock._since_s, segments=SEGMENTS, budget=budget, segment_s=rng.choice([0.1, 0.2, 0.3]),
+                root=str(root), url=self.vast.url, key=ACCOUNT_KEY, run=new_run(self.clock.time()),
+                speed=SPEED, epoch_s=EPOCH_S, since_s=self.clock.since_s, segments=SEGMENTS,
+                deadline_s=SOON_S if self.abandons and not self.cancels else 6 * HOUR_S,
+                image=OWN if named else OURS, named=named, budget=rng.choice(["0.08", "0.1", "0.15", "1", "1", "1"]),
+                traffic_size=rng.choice([0.4, 1.0, 2.5]), segment_s=rng.choice([0.1, 0.2, 0.3]),
                 refusals=rng.choice([0, 0, 0, 1, 2]), result="",
             )  # fmt: skip
+            self.vast.images[self.order.image] = Image(entrypoint=STUB, size_bytes=IMAGE_BYTES)
+            traffic = Traffic(segments=SEGMENTS, size=self.order.traffic_size)
+            self.vast.traffic = partial(traffic.moved, root / "ledger")
+            self.vast.boot = Boot(new_s=2, loading_s=rng.choice([10, 10, 40, 120]), restart_s=5)
+            others = self._add_others(Bucket(LocalUri(root / "bucket")))
             self._go_on()
-            self._count(foreign_lives=foreign.exists)
+            others.append(self.vast.add_foreign(label=label_of(self.order.run, 0, "ab12cd34"), image="somebody/else:1"))
+            stage = RentedStage(self.order)
+            self._clear_up(CalledReaper(stage, has_journal=rng.random() < 0.5), stage)
+            self._count(others)
+            self._check_work(stage)
         return self.report
 
     def _go_on(self) -> None:
         """Laptops one after the other, until one says how the run ended."""
+        self.report.budget_usd = float(self.order.budget)
         until = time.monotonic() + LIMIT_S
         count = self.random.randint(1, 6)
         events = sorted(
-            ((self.random.uniform(0.05, 3.0), self.random.choice(EVENTS)) for _ in range(count)), key=lambda one: one[0]
+            ((self.random.uniform(0.05, self.longest_s), self.random.choice(EVENTS)) for _ in range(count)),
+            key=lambda one: one[0],
         )
         if self.abandons:
-            events.append((self.random.uniform(0.5, 3.0), laptop_dies))
+            events.append((self.random.uniform(0.5, self.longest_s), laptop_dies))
         start = time.monotonic()
         self._open_laptop()
         while True:
@@ -166,8 +219,9 @@ class Storm:
             return False
         told = json.loads(path.read_text())
         self.report.outcome, self.report.told = told["outcome"], told["told"]
+        self.report.told_usd = float(told["spent"])
         final = told["outcome"] in {"done", "PlanError"}
-        if not final and self.report.laptops < 12:
+        if not final and self.report.laptops < LAPTOPS:
             if self.calm:
                 self.vast.faults.clear()
             self._open_laptop()  # the user reads the message, and goes on
@@ -178,28 +232,85 @@ class Storm:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def _count(self, *, foreign_lives: bool) -> None:
-        report, vast = self.report, self.vast
-        # The last laptop is gone, the weather is good, and somebody reaps: at once, and after what comes back late.
+    def _add_others(self, bucket: Bucket) -> list[FakeInstance]:
+        """Instances that nobody here may touch; one of them does a run in the same bucket, which goes on."""
+        run, image, now_s = new_run(self.clock.time()), self.order.image, self.clock.time()
+        folder = bucket.run(run)
+        folder.write(
+            folder.folder.ticket,
+            Ticket(
+                run=run, created_s=now_s, deadline_s=now_s + 24 * HOUR_S, provider="vast", given_input="in",
+                given_output="out", made="out", host="there",
+            ),
+        )  # fmt: skip
+        plan = make_plan(run, SEGMENTS, "out")
+        spec = plan.spec.model_copy(update={"image": image if self.order.named else None})
+        folder.write(folder.folder.plan, plan.model_copy(update={"spec": spec}))
+        return [
+            self.vast.add_foreign(label="framehaul-mine", image=image),
+            self.vast.add_foreign(label=label_of(run, 0, "ab12cd34"), image=image),
+        ]
+
+    def _clear_up(self, reaper: Reaper, stage: RentedStage | None) -> None:
+        """The last laptop is gone, and somebody reaps: in bad weather, once it is good, and after what comes late."""
+        rng, vast = self.random, self.vast
+        for event in rng.sample(LATE_EVENTS, rng.randint(0, 3)):
+            self.report.events.append(f"late {event.__name__}")
+            event(self)
+        if stage is not None and rng.random() < 0.25:
+            with _hidden(stage):
+                reaper.once()
+        if self._reap(reaper, rng.randint(1, 3)):
+            self.report.misled = self.report.outcome != "abandoned" and bool(vast.billing())
         with vast.lock:
             vast.faults.clear()
             vast.silent_until_s = 0.0
-        stage = RentedStage(self.order)
-        report.reaped = clean_up(stage)
-        while vast.resurrections:
+        if self.report.outcome == "abandoned" and self.cancels:
+            self._cancel(stage)
+        for _ in range(2):
+            self._wait(stage)
+            assert self._reap(reaper, REAPS), f"seed {self.report.seed}: reaping never ends well: {self.report}"
+        self.report.reaped, self.report.kept = dict(reaper.seen.destroyed), reaper.seen.kept
+
+    def _reap(self, reaper: Reaper, tries: int) -> bool:
+        """Again and again until it ends well; whether it did."""
+        for _ in range(tries):
+            if reaper.once():
+                return True
+            self.clock.sleep(10)
+        return False
+
+    def _cancel(self, stage: RentedStage | None) -> None:
+        """Somebody cancels the run, on a laptop that dies before it has ended anything."""
+        assert stage is not None
+        end_run(stage.conductor().job, "cancelled", now_s=self.clock.time(), spent=Decimal(0))
+
+    def _wait(self, stage: RentedStage | None) -> None:
+        """Until whatever comes back is back, and what still works has ended by itself or is overdue."""
+        while self.vast.resurrections:
             time.sleep(0.02)
-        stage.fast.sleep(30)
-        report.reaped += clean_up(stage)
+        self.clock.sleep(30)
+        if stage is None or self.report.outcome != "abandoned" or self.cancels:
+            return
+        while self.vast.billing() and self.clock.time() < stage.ticket.deadline_s + GRACE_S + 5:
+            time.sleep(0.05)
+
+    def _count(self, others: list[FakeInstance]) -> None:
+        report, vast = self.report, self.vast
         ours = [one for one in vast.instances.values() if not one.foreign]
+        report.spent_usd = vast.spent_usd()
+        report.traffic_usd = sum(one.meter.traffic_usd for one in ours)
         report.billing = len(vast.billing())
         report.machines = len(ours)
-        report.losses = max(0, sum(one.starts for one in ours) - 1)
+        report.foreign_touched = not all(one.exists for one in others)
+
+    def _check_work(self, stage: RentedStage) -> None:
+        """What the stubs have really done, by their own book."""
+        report = self.report
+        report.losses = max(0, stage.noted("started") - 1)
         begun = [stage.noted(f"begun-{n}") for n in range(SEGMENTS)]
         report.doubled_segments = max(0, sum(max(0, one - 1) for one in begun) - report.losses)
-        outputs = stage.noted("output")
-        report.doubled_outputs = max(0, outputs - 1 - report.losses)
-        report.spent_usd = vast.spent_usd()
-        report.foreign_touched = not foreign_lives
+        report.doubled_outputs = max(0, stage.noted("output") - 1 - report.losses)
         if report.outcome == "done":
             wanted = "".join(f"segment {n}\n" for n in range(SEGMENTS))
             report.corrupt = not stage.output.exists() or stage.output.read_text() != wanted
@@ -207,71 +318,15 @@ class Storm:
             report.corrupt = stage.output.read_text().count("\n") != SEGMENTS
 
 
-def laptop_dies(storm: Storm) -> None:
-    storm.kill_laptop()
-
-
-def worker_dies(storm: Storm) -> None:
-    for number in storm.vast.billing():
-        storm.vast.kill(number)
-
-
-def outbid(storm: Storm) -> None:
-    for number in storm.vast.billing()[:1]:
-        storm.vast.outbid(number)
-
-
-def host_vanishes(storm: Storm) -> None:
-    for number in storm.vast.billing()[:1]:
-        storm.vast.go_offline(number)
-
-
-def silence(storm: Storm) -> None:
-    storm.vast.silence(storm.random.choice([20, 90, 240]))
-
-
-def both_die(storm: Storm) -> None:
-    laptop_dies(storm)
-    worker_dies(storm)
-
-
-def create_reply_lost(storm: Storm) -> None:
-    storm.vast.break_next("create", lose=True)
-
-
-def create_fails_and_works(storm: Storm) -> None:
-    storm.vast.break_next("create", status=502, after=True, contract=storm.random.random() < 0.5)
-
-
-def create_dropped(storm: Storm) -> None:
-    storm.vast.break_next("create", drop=True, times=2)
-
-
-def empty_lists(storm: Storm) -> None:
-    storm.vast.break_next("list", empty=True, times=3, lie=storm.random.random() < 0.3)
-
-
-def destroy_fails(storm: Storm) -> None:
-    how: dict[str, Any] = storm.random.choice(
-        [{"status": 500}, {"status": 500, "after": True}, {"lose": True}, {"status": 429}]
-    )
-    storm.vast.break_next("destroy", times=storm.random.randint(1, 3), **how)
-
-
-def show_fails(storm: Storm) -> None:
-    storm.vast.break_next("show", times=4, status=storm.random.choice([500, 502, 429]))
-
-
-def comes_back(storm: Storm) -> None:
-    storm.vast.resurrect_next(storm.random.choice([0.0, 20.0, 60.0]))
-
-
-def slow_answers(storm: Storm) -> None:
-    storm.vast.break_next("*", times=3, delay_s=storm.random.choice([1.0, 20.0]))
-
-
-EVENTS: Final[tuple[Callable[[Storm], None], ...]] = (
-    laptop_dies, laptop_dies, laptop_dies, worker_dies, worker_dies, both_die, outbid, host_vanishes, silence,
-    create_reply_lost, create_fails_and_works, create_dropped, empty_lists, destroy_fails, show_fails, comes_back,
-    slow_answers,
-)  # fmt: skip
+@contextmanager
+def _hidden(stage: RentedStage) -> Iterator[None]:
+    """The run's own folder cannot be read, which says nothing about the run."""
+    folder = stage.root / "bucket/ctl" / stage.plan.run
+    away = folder.with_name("away")
+    folder.rename(away)
+    folder.symlink_to(folder)
+    try:
+        yield
+    finally:
+        folder.unlink()
+        away.rename(folder)

@@ -26,7 +26,14 @@ COUNT: Final = int(os.environ.get("FRAMEHAUL_CHAOS") or 20)
 # A machine whose host is killed while it starts leaves a process object behind that nobody waits for any more.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("seed", range(COUNT))
-def test_storm(seed: int, nursery: Nursery, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+def test_storm(
+    seed: int,
+    nursery: Nursery,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     report = Storm(seed, nursery, tmp_path).run()
     record_property(PROPERTY, str(report))
-    assert report.is_sound, report
+    assert report.is_sound, str(report)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from storage.b2 import B2Store
     from storage.credentials import Credentials
+    from tests.runner.vast.clocks import Clock
     from tests.storage.server import Server
 
 RENTED: Final = ("--on", "vast", "--max-price", "2", "--budget", "1", "--image", IMAGE)
@@ -120,11 +121,11 @@ class Stage:
 
 
 @contextmanager
-def opened(folder: Path, server: Server) -> Iterator[Stage]:
-    """A stage in `folder`, with everything on it stopped at the end."""
+def opened(folder: Path, server: Server, *, clock: Clock | None = None, offers: int = 10) -> Iterator[Stage]:
+    """A stage in `folder`, with everything on it stopped at the end. `clock` is the market's."""
     with ExitStack() as stack:
         (folder / "vast").mkdir()
-        vast = stack.enter_context(FakeVast(folder / "vast"))
+        vast = stack.enter_context(FakeVast(folder / "vast", clock=clock, offers=offers))
         cache = {name: os.environ[name] for name in ("NUMBA_CACHE_DIR",) if name in os.environ}
         vast.images[IMAGE] = Image(env=cache)
         buckets = {role: server.new_bucket(versioned=role != "work") for role in ("input", "work", "output")}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runner.clock import Clock
+    from runner.job import Access
     from runner.provider import Offer, Provider
     from runner.standing import Choice, Standing
 
@@ -98,6 +99,7 @@ class Stage:
     ) -> None:
         self.root = root
         self.provider = provider
+        self.image = IMAGE
         self.clock = clock or SystemClock()
         self.stop = StopRequest()
         self.ledger = root / "ledger"
@@ -144,7 +146,9 @@ class Stage:
             "patience": PATIENCE,
             "search_pause_s": 0.2,
         } | job
-        made = Job(plan=self.plan, ticket=self.ticket, bucket=self.run, access=Opened(self.files), image=IMAGE, **given)
+        made = Job(
+            plan=self.plan, ticket=self.ticket, bucket=self.run, access=self.access(), image=self.image, **given
+        )  # fmt: skip
         return Conductor(
             made,
             self.market,
@@ -155,11 +159,22 @@ class Stage:
             shunned=self.shunned,
         )
 
+    def access(self) -> Access:
+        """What machines are given."""
+        return Opened(self.files)
+
+    def traffic_usd(self, offer: Offer, done: frozenset[int]) -> Decimal:
+        """The most that the traffic of what is left can cost on `offer`."""
+        del offer, done
+        return Decimal(0)
+
     def _choose(self, shunned: frozenset[str], spent: Decimal, done: frozenset[int]) -> Sequence[Candidate]:
-        del spent, done
+        del spent
         spec = self.plan.spec
         found = self.provider.offers(spec.requirements, max_price_usd_per_h=spec.max_price_usd_per_h)
-        return [Candidate(offer=one, traffic_usd=Decimal(0)) for one in found if one.machine not in shunned]
+        return [
+            Candidate(offer=one, traffic_usd=self.traffic_usd(one, done)) for one in found if one.machine not in shunned
+        ]
 
     def _show(self, standing: Standing) -> None:
         self.shown.append(standing)

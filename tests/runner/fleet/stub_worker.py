@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 def main() -> NoReturn:
     boot = json.loads(Path(os.environ["FRAMEHAUL_BOOT_URL"]).read_text())
     worker = Worker(boot)
+    worker.note("started")
     if worker.done.exists():
         worker.end()
     worker.tell("booting")

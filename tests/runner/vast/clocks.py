@@ -59,12 +59,13 @@ class VirtualClock:
 class ScaledClock:
     """Time that passes `speed` times as fast, for tests with real processes and long waits."""
 
-    def __init__(self, speed: float) -> None:
+    def __init__(self, speed: float, *, epoch_s: float = EPOCH_S) -> None:
         self.speed = speed
-        self._since_s = time.monotonic()
+        self.epoch_s = epoch_s
+        self.since_s = time.monotonic()
 
     def time(self) -> float:
-        return EPOCH_S + (time.monotonic() - self._since_s) * self.speed
+        return self.epoch_s + (time.monotonic() - self.since_s) * self.speed
 
     now = time
 
