@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT: Final = Path(__file__).parents[2]
-TESTS: Final = "tests/kernels/test_gpu_chains.py"
+TESTS: Final = ("tests/kernels/test_gpu_chains.py", "tests/kernels/test_gpu_parity.py")
 TOOLS: Final = ("memcheck", "racecheck", "synccheck", "initcheck")
 COUNT: Final = 24
 """Tests that are taken without a number: some minutes in all."""
@@ -57,9 +57,9 @@ def find_sanitizer() -> str | None:
 
 def collected() -> list[str]:
     """The names of all parity tests, as pytest takes them."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "gpu", TESTS]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "gpu", *TESTS]
     listed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return [line for line in listed.stdout.splitlines() if line.startswith(f"{TESTS}::")]
+    return [line for line in listed.stdout.splitlines() if line.startswith(TESTS)]
 
 
 def chosen(names: Sequence[str], count: int) -> list[str]:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kernels.device_plan import DevicePlan
+    from kernels.launch import Engine
     from kernels.surface import Surface
-    from tests.kernels.cuda.engine import StrictEngine
 
 
 CHAINS: Final = {
@@ -55,7 +55,7 @@ class ChainProbe:
     limit: int
     """Codes that it may differ by."""
 
-    def compare(self, engine: StrictEngine, *, at_end: bool) -> None:
+    def compare(self, engine: Engine, *, at_end: bool) -> None:
         """Fails where the kernel makes other frames than the CPU, or writes beside them."""
         sources = _laid(self.plan.surfaces[SOURCE], self.frames, at_end=at_end)
         targets = _laid(self.plan.surfaces[TARGET], [_blank(frame) for frame in self.expected], at_end=at_end)

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from kernels.launch import Kernel, PlaneLaunch
+    from kernels.launch import Engine, Kernel, PlaneLaunch
     from kernels.operation import PlaneFormat
-    from tests.kernels.cuda.engine import StrictEngine
 
 _TYPES = {1: "unsigned char", 2: "unsigned short"}
 
@@ -42,7 +41,7 @@ def complete(kernel: Kernel, plane_in: PlaneFormat, plane_out: PlaneFormat, lie:
 
 
 def run(
-    engine: StrictEngine,
+    engine: Engine,
     launch: PlaneLaunch,
     plane_in: PlaneFormat,
     plane_out: PlaneFormat,

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kernels.chain import Step
-    from kernels.launch import PlaneLaunch
+    from kernels.launch import Engine, PlaneLaunch
     from kernels.operation import PlaneFormat
-    from tests.kernels.cuda.engine import StrictEngine
 
 FRAMES = 2
 """Of a batch."""
@@ -79,7 +78,7 @@ class Probe:
     expected: tuple[NDArray[Any], ...]
     """What the CPU code makes of them."""
 
-    def compare(self, engine: StrictEngine, *, at_end: bool) -> None:
+    def compare(self, engine: Engine, *, at_end: bool) -> None:
         """Fails where the kernel makes something else of the pictures, by more than the operation's tolerance.
 
         That many steps of what is stored: in the exchange form, a fraction of a code.
