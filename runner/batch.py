@@ -161,6 +161,10 @@ class BatchFollower:
         """None: what is left is counted by run."""
         return frozenset()
 
+    def committed_of(self, number: int) -> frozenset[int]:
+        """Segments of one run that are done."""
+        return self._followers[number].committed
+
     @property
     def left(self) -> list[int]:
         """Numbers of the runs that have not ended, in order."""

@@ -328,7 +328,7 @@ def _why_none(parts: Sequence[Part], offers: Sequence[Offer], refused: Sequence[
             "no machine on offer meets the requirements: ask for less (--gpu, --min-vram, --country ...) or raise "
             "--max-price"
         )
-    what = parts[0].work.spec.input if len(parts) == 1 else f"these {len(parts)} files"
+    what = f"{parts[0].work.spec.input} within its" if len(parts) == 1 else f"these {len(parts)} files within their"
     reasons = "; ".join(f"{one.offer}: {one.reason}" for one in refused[:SHOWN_REASONS])
     more = f" and {len(refused) - SHOWN_REASONS} more" if len(refused) > SHOWN_REASONS else ""
-    return f"none of {len(offers)} offers can do {what} within its limits: {reasons}{more}"
+    return f"none of {len(offers)} offers can do {what} limits: {reasons}{more}"

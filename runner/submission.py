@@ -11,7 +11,7 @@ import storage
 from runner.errors import CreditError, ProviderError
 from runner.inputs import provide, release
 from runner.inspection import inspect_source, moved
-from runner.planning import Conditions, JobPlan, Limits, plan_job, replan
+from runner.planning import Conditions, JobPlan, Limits, plan_job, rank, replan
 from runner.records import SourceId
 from runner.source_index import pack_index
 from runner.speeds import worker_abilities
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from runner.bucket import Bucket, RunBucket
     from runner.inspection import SourceFacts
     from runner.job import Candidate
+    from runner.judging import Choice, Part
     from runner.provider import Offer, Provider
     from runner.records import Done, WorkPlan
     from runner.spec import JobSpec
@@ -120,7 +121,7 @@ def submit(
     What `check` raises ends the copying of the input.
     """
     if batch is None:  # of many files, the whole is looked at before anything is rented
-        check_credit(provider, made.plan)
+        check_credit(provider, made.plan.choices)
     spec, run = made.spec, made.plan.work.run
     given, target = parse(spec.input), parse(spec.output)
     facts, uploaded = made.facts, None
@@ -162,26 +163,45 @@ def choose(
 
     Raises `PlanError` where nothing can within its limits, `CreditError` where the account cannot pay for it.
     """
-    from runner.job import Candidate
+    offers, now = _market(provider, work, ticket, now_s=now_s, spent=spent, shunned=shunned)
+    return _candidates(provider, replan(work, facts, offers, now=now, done=done).choices)
 
+
+def choose_all(
+    provider: Provider, parts: Sequence[Part], ticket: Ticket, *, now_s: float, spent: Decimal, shunned: frozenset[str]
+) -> Sequence[Candidate]:
+    """What can do all of `parts`, one after the other, within the limits of `ticket`: else as `choose`."""
+    offers, now = _market(provider, parts[0].work, ticket, now_s=now_s, spent=spent, shunned=shunned)
+    return _candidates(provider, rank(parts, offers, now=now, is_planned=True).choices)
+
+
+def _market(
+    provider: Provider, work: WorkPlan, ticket: Ticket, *, now_s: float, spent: Decimal, shunned: frozenset[str]
+) -> tuple[list[Offer], Conditions]:
+    """What is on offer now, and what a plan depends on beside it."""
     limits = Limits(
         max_price_usd_per_h=ticket.max_price_usd_per_h, budget_usd=ticket.budget_usd, deadline_s=ticket.deadline_s
     )
     offers = provider.offers(work.spec.requirements, max_price_usd_per_h=ticket.max_price_usd_per_h)
     now = replace(conditions(provider, now_s=now_s, started_s=ticket.created_s, spent=spent), limits=limits)
-    plan = replan(work, facts, [one for one in offers if one.machine not in shunned], now=now, done=done)
-    credit_usd = check_credit(provider, plan)
+    return [one for one in offers if one.machine not in shunned], now
+
+
+def _candidates(provider: Provider, choices: Sequence[Choice]) -> list[Candidate]:
+    from runner.job import Candidate
+
+    credit_usd = check_credit(provider, choices)
     return [
         Candidate(offer=one.offer, traffic_usd=one.estimate.traffic_high, deadline_s=one.deadline_s)
-        for one in plan.choices
+        for one in choices
         if credit_usd is None or one.estimate.cost.likely <= credit_usd
     ]
 
 
-def check_credit(provider: Provider, plan: JobPlan) -> Decimal | None:
+def check_credit(provider: Provider, choices: Sequence[Choice]) -> Decimal | None:
     """What the account has left; None where nothing costs anything, or the key may not know it.
 
-    Raises `CreditError` where that is less than the job is likely to cost on the cheapest machine: the provider
+    Raises `CreditError` where that is less than the work is likely to cost on the cheapest of `choices`: the provider
     would stop the machine in the middle, and bill what was done.
     """
     try:
@@ -189,7 +209,7 @@ def check_credit(provider: Provider, plan: JobPlan) -> Decimal | None:
     except ProviderError as error:
         log.info("what the account has left is not known: %s", error)
         return None
-    need_usd = min(one.estimate.cost.likely for one in plan.choices)
+    need_usd = min(one.estimate.cost.likely for one in choices)
     if credit_usd is not None and credit_usd < need_usd:
         raise CreditError(
             f"the {provider.name} account has ${credit_usd:.2f} left, and the job is likely to cost ${need_usd:.2f} at "

@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from runner.cli.carry import Manner, ask_what_next, deliver_done, make_job, shower, take_back
 from runner.cli.output import one_line, print_json, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from decimal import Decimal
 
     from runner.batch import Item, Pair
-    from runner.cli.progress import ProgressDisplay
+    from runner.cli.carry import Manner
     from runner.clock import StopRequest
     from runner.provider import Provider
-    from runner.records import Done
     from runner.spec import JobSpec
-    from runner.submission import Submitted
+    from runner.submission import Draft
     from storage.uri import LocalUri, ObjectUri
 
 
@@ -71,7 +70,7 @@ def run_batch(
     from runner.batch import CHUNK, summary
 
     started_s, chunk = time.time() if started_s is None else started_s, chunk or CHUNK
-    items = [_begin(pair, make, skip_existing=skip_existing, code_version=code_version) for pair in found]
+    items = [begin_item(pair, make, skip_existing=skip_existing, code_version=code_version) for pair in found]
     waiting = [one for one in items if one.state == "waiting"]
     spent = 0.0
     for first in range(0, len(waiting), chunk):
@@ -93,26 +92,40 @@ def run_batch(
     if manner.json:
         print_json(result)
     elif not manner.quiet:
-        for one in items:
-            if one.state == "failed":
-                print(f"failed: {one_line(one.spec.input)}: {one_line(one.message)}")
+        for what, message in failures(items):
+            print(f"failed: {what}: {message}")
         cost = f", at most ${spent:.3f}" if spent else ""
         print(f"{result['done']} done, {result['skipped']} skipped, {result['failed']} failed{cost}")
     return next((one.exit_code or 1 for one in items if one.state == "failed"), 0)
 
 
-def _begin(pair: Pair, make: Callable[[Pair], JobSpec], *, skip_existing: bool, code_version: str) -> Item:
+def failures(items: Sequence[Item]) -> list[tuple[str, str]]:
+    """What failed, and why: what is said of several files is said once."""
+    found: dict[str, list[Item]] = {}
+    for one in items:
+        if one.state == "failed":
+            found.setdefault(one.message, []).append(one)
+    return [
+        (one_line(some[0].spec.input) if len(some) == 1 else f"{len(some)} files", one_line(message))
+        for message, some in found.items()
+    ]
+
+
+def begin_item(
+    pair: Pair, make: Callable[[Pair], JobSpec], *, skip_existing: bool, code_version: str, writes: bool = True
+) -> Item:
+    """A file before it is looked at, and whether it is done already. Without `writes`, no folder is made for it."""
     from runner.batch import Item, is_done_before
     from storage.uri import LocalUri
 
     item = Item(spec=make(pair))
     try:
-        if isinstance(pair.target, LocalUri):
+        if writes and isinstance(pair.target, LocalUri):
             pair.target.path.parent.mkdir(parents=True, exist_ok=True)
         if skip_existing and is_done_before(item.spec, code_version=code_version):
             item.state = "skipped"
     except OSError as error:
-        _fail(item, error)
+        fail(item, error)
     return item
 
 
@@ -127,7 +140,7 @@ def _is_late(items: Sequence[Item], started_s: float) -> bool:
         "the deadline of the whole batch is past; with a later --deadline and --skip-existing, what is done stays done"
     )
     for item in items:
-        _fail(item, late)
+        fail(item, late)
     return True
 
 
@@ -142,186 +155,129 @@ def _run_chunk(
     spent: float,
     started_s: float,
 ) -> float:
-    """As many files as one machine is given; what that has cost, at most."""
+    """As many files as one machine is given, or several where none can do them all; what that has cost, at most."""
+    from runner.batch_planning import groups
+
+    made = draft_all(items, provider, stop, started_s=started_s, code_version=code_version)
+    cost = 0.0
+    for numbers in groups([one for _, one in made], provider, now_s=time.time()):
+        some = [made[number] for number in numbers]
+        cost += _run_group(some, provider, root, stop, manner=manner, code_version=code_version, spent=spent + cost)
+    return cost
+
+
+def draft_all(
+    items: Sequence[Item],
+    provider: Provider,
+    stop: StopRequest,
+    *,
+    started_s: float,
+    code_version: str,
+    tries: bool = True,
+) -> list[tuple[Item, Draft]]:
+    """Those of `items` that can be done, each looked at and planned alone; the others have failed.
+
+    Without `tries`, no byte is sent to the outputs. Raises `Interrupted`, and what the search for machines raises.
+    """
+    from runner.errors import Interrupted
+    from runner.submission import draft
+
+    spec, faults = items[0].spec, faults_of_a_file()
+    # One search for all: markets count them.
+    offers = provider.offers(spec.requirements, max_price_usd_per_h=spec.max_price_usd_per_h)
+    made = []
+    for item in items:
+        stop.check()
+        try:
+            one = draft(
+                item.spec, provider, now_s=time.time(), code_version=code_version, offers=offers, started_s=started_s,
+                tries=tries, check=stop.check,
+            )  # fmt: skip
+        except Interrupted:
+            raise
+        except faults as error:
+            fail(item, error)
+        else:
+            made.append((item, one))
+    return made
+
+
+def _run_group(
+    some: Sequence[tuple[Item, Draft]],
+    provider: Provider,
+    root: LocalUri | ObjectUri,
+    stop: StopRequest,
+    *,
+    manner: Manner,
+    code_version: str,
+    spent: float,
+) -> float:
+    """Files that one machine can do; what that has cost, at most."""
     from runner.accounts import read_rents
     from runner.bucket import Bucket
+    from runner.cli.batch_work import conduct_batch
     from runner.cli.progress import progress_display
-    from runner.cli.submit import begin
     from runner.errors import Interrupted, OrphanedInstanceError, RunnerError
     from runner.spending import spent_usd
     from runner.ticket import new_run
     from storage.errors import StorageError
 
-    batch, faults = new_run(time.time()), faults_of_a_file()
-    spec = items[0].spec
-    # One search for all: markets count them.
-    offers = provider.offers(spec.requirements, max_price_usd_per_h=spec.max_price_usd_per_h)
-    said: set[str] = set()
-    for item in items:
-        if stop:
-            raise Interrupted
-        try:
-            item.run = begin(
-                item.spec, provider, root, stop=stop, quiet=True, batch=batch, offers=offers, started_s=started_s,
-                said=said,
-            )  # fmt: skip
-        except Interrupted:
-            raise
-        except faults as error:
-            _fail(item, error)
-    ready = [item for item in items if item.run is not None]
+    batch = new_run(time.time())
+    ready = _send_all(some, provider, root, stop, batch=batch, spent=spent)
     if not ready:
         return 0.0
     with progress_display(quiet=manner.quiet or manner.json) as display:
         try:
-            return _conduct(batch, ready, provider, root, stop, display, manner, code_version, spent)
+            return conduct_batch(batch, ready, provider, root, stop, display, manner, code_version, spent)
         except (RunnerError, StorageError) as error:
             left = [item for item in ready if item.state == "waiting"]
             if not left or isinstance(error, Interrupted | OrphanedInstanceError):
                 raise
             for item in left:
-                _fail(item, error)
+                fail(item, error)
             warn(str(error))
             return float(spent_usd(read_rents(Bucket(root).run(batch)), time.time()))  # for nothing, and yet spent
 
 
-def _conduct(
-    batch: str,
-    items: Sequence[Item],
+def _send_all(
+    some: Sequence[tuple[Item, Draft]],
     provider: Provider,
     root: LocalUri | ObjectUri,
     stop: StopRequest,
-    display: ProgressDisplay,
-    manner: Manner,
-    code_version: str,
+    *,
+    batch: str,
     spent: float,
-) -> float:
-    """Rent, and follow the files of one batch to their ends."""
-    from runner.access import RunAccess
-    from runner.batch import BatchAccess, BatchFollower
-    from runner.cli.places import open_market
-    from runner.errors import Interrupted
-    from runner.fleet import Conductor
-    from runner.job import end_run
-    from runner.standing import Choice, Outcome
-    from runner.submission import choose
+) -> list[Item]:
+    """Those that could be brought into the bucket, once it is known that one machine can do all of them."""
+    from runner.batch_planning import settle
+    from runner.cli.submit import send
+    from runner.errors import Interrupted, PlanError
 
-    runs = [item.run for item in items if item.run is not None]
-    accesses = [RunAccess(run.bucket, run.plan, provider=provider.name) for run in runs]  # type: ignore[arg-type]
-
-    def ask() -> Choice:
-        return ask_what_next(batch, display, manner)
-
-    def check() -> None:
-        if stop and ask() is not Choice.GO_ON:
-            raise Interrupted
-        stop.forget()
-
-    ends = _Ends(items, accesses, display, code_version, check)
-    follower = BatchFollower(runs, ends.one)
-    whole = _whole_run(batch, runs, root, spent=spent)
-
-    def pick(shunned: frozenset[str], so_far: Any, _done: frozenset[int]) -> Any:
-        number = max(follower.left, key=lambda n: runs[n].plan.frames)  # what it can do, it can do with the others
-        run = runs[number]
-        return choose(
-            provider, run.plan, whole.ticket, run.facts, now_s=time.time(), spent=so_far, shunned=shunned,
-            done=frozenset(),
-        )  # fmt: skip
-
-    conductor = Conductor(
-        make_job(whole, provider, BatchAccess(accesses, follower)),
-        open_market(provider, stop),
-        follower,
-        choose=pick,
-        show=shower(display),
-        ask=ask,
-    )
-    state = "failed"
+    faults = faults_of_a_file()
     try:
-        outcome = conductor.conduct()
-        state = "finished" if outcome is Outcome.DONE else "cancelled"
-    except Interrupted:
-        state = "cancelled"
-        raise
-    finally:
-        end_run(conductor.job, state, now_s=time.time(), spent=conductor.accounts.spent_usd())
-    if outcome is Outcome.CANCELLED:
-        raise Interrupted
-    return float(conductor.accounts.spent_usd())
-
-
-def _whole_run(batch: str, runs: Sequence[Submitted], root: LocalUri | ObjectUri, *, spent: float) -> Submitted:
-    """The batch as a run of its own, in its folder: what an instance's label names."""
-    from decimal import Decimal
-
-    from runner.batch import batch_plan
-    from runner.bucket import Bucket
-    from runner.runs import remember
-    from runner.submission import Submitted
-
-    first = runs[0]
-    budget = first.ticket.budget_usd
-    ticket = first.ticket.model_copy(
-        update={
-            "run": batch, "batch": batch, "uploaded": None, "given_input": f"{len(runs)} files",
-            "given_output": first.ticket.made, "made": first.ticket.made,
-            "budget_usd": None if budget is None else max(Decimal(0), budget - Decimal(str(spent))),
-        }
-    )  # fmt: skip
-    whole = Submitted(plan=batch_plan(batch, runs), ticket=ticket, facts=first.facts, bucket=Bucket(root).run(batch))
-    whole.bucket.write(whole.bucket.folder.ticket, ticket)
-    whole.bucket.write(whole.bucket.folder.plan, whole.plan)
-    remember(batch, root)
-    return whole
-
-
-class _Ends:
-    """What is done with each file as soon as its worker says that it has ended."""
-
-    def __init__(
-        self,
-        items: Sequence[Item],
-        accesses: Sequence[Any],
-        display: ProgressDisplay,
-        code_version: str,
-        check: Callable[[], object],
-    ) -> None:
-        self._items = items
-        self._accesses = accesses
-        self._display = display
-        self._code_version = code_version
-        self._check = check
-
-    def one(self, number: int, done: Done) -> None:
-        from runner.batch import write_sidecar
-        from runner.errors import Interrupted
-        from runner.submission import tidy
-        from runner.ticket import End
-
-        item, run = self._items[number], self._items[number].run
-        assert run is not None
-        take_back(run.plan.run, self._accesses[number])  # before the output is fetched, which may take hours
+        settled = settle([one for _, one in some], provider, now_s=time.time(), spent=dollars(spent))
+    except PlanError as error:
+        for item, _ in some:
+            fail(item, error)
+        return []
+    for text in settled.warnings:
+        warn(text)
+    for (item, _), one in zip(some, settled.drafts, strict=True):
+        stop.check()
         try:
-            delivered = deliver_done(run, done, self._display, check=self._check)
-            write_sidecar(item.spec, code_version=self._code_version)
-            item.state, item.frames = "done", done.frames
-            self._display.say(f"{one_line(item.spec.output)}: {done.frames} frames")
+            item.run = send(one, provider, root, stop=stop, quiet=True, batch=batch)
         except Interrupted:
             raise
-        except faults_of_a_file() as error:
-            _fail(item, error)
-            delivered = False
-        state = "finished" if item.state == "done" else "failed"
-        try:
-            run.bucket.write(
-                run.bucket.folder.end,
-                End.model_validate({"state": state, "time_s": time.time(), "message": item.message}),
-            )
-            if item.state == "done":
-                tidy(run.bucket, run.ticket, delivered=delivered, now_s=time.time())
-        except OSError as error:
-            warn(f"{run.plan.run} could not be put away: {error}")
+        except faults as error:
+            fail(item, error)
+    return [item for item, _ in some if item.run is not None]
+
+
+def dollars(value: float) -> Decimal:
+    """As it is written: money is never added up in binary."""
+    from decimal import Decimal
+
+    return Decimal(str(value))
 
 
 def faults_of_a_file() -> tuple[type[Exception], ...]:
@@ -333,7 +289,7 @@ def faults_of_a_file() -> tuple[type[Exception], ...]:
     return KernelsError, RunnerError, StorageError, OSError
 
 
-def _fail(item: Item, error: Exception) -> None:
+def fail(item: Item, error: Exception) -> None:
     from runner.cli.exit_codes import ExitCode, exit_code
 
     code = exit_code(error)

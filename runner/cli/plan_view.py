@@ -41,14 +41,15 @@ def describe_plan(plan: JobPlan, *, now_s: float) -> dict[str, Any]:
         "segment_s": spec.segment_s,
         "lead_in_frames": plan.share.lead_frames,
         "source_bytes": work.source.size_bytes,
-        "limits": _limits(spec),
-        "offers": [_describe(choice, now_s) for choice in plan.choices],
+        "limits": describe_limits(spec),
+        "offers": [describe_choice(choice, now_s) for choice in plan.choices],
         "refused": [{"offer": str(one.offer), "id": one.offer.id, "reason": one.reason} for one in plan.refused],
         "warnings": list(plan.warnings),
     }
 
 
-def _limits(spec: JobSpec) -> dict[str, float | None]:
+def describe_limits(spec: JobSpec) -> dict[str, float | None]:
+    """Dollars per hour, dollars in all, seconds from now."""
     price, budget = spec.max_price_usd_per_h, spec.budget_usd
     return {
         "max_price_usd_per_h": None if price is None else float(price),
@@ -57,7 +58,8 @@ def _limits(spec: JobSpec) -> dict[str, float | None]:
     }
 
 
-def _describe(choice: Choice, now_s: float) -> dict[str, Any]:
+def describe_choice(choice: Choice, now_s: float) -> dict[str, Any]:
+    """One offer and what it would take and cost there, as `describe_plan` has it."""
     offer, one = choice.offer, choice.estimate
     return {
         "id": offer.id,
@@ -96,7 +98,7 @@ def _print(plan: dict[str, Any]) -> None:
             ("chain", plan["chain"] or "none"),
             ("encode", f"{plan['codec']}, {plan['encoder']}"),
             ("work", f"{plan['frames']} frames, {plan['lead_in_frames']} more to decode; segments: {plan['segments']}"),
-            ("limits", _limits_text(plan["limits"])),
+            ("limits", limits_text(plan["limits"])),
         )
     )
     print()
@@ -133,7 +135,8 @@ def _row(number: int, one: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _limits_text(limits: dict[str, Any]) -> str:
+def limits_text(limits: dict[str, Any]) -> str:
+    """What `describe_limits` says, for people."""
     price, budget, deadline = limits["max_price_usd_per_h"], limits["budget_usd"], limits["deadline_s"]
     parts = (
         "no price limit" if price is None else f"${price:g} per hour",

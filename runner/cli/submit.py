@@ -78,6 +78,8 @@ def submit(
     settings = read_settings(options)
     manner = Manner(quiet=quiet, json=json, detaches=detach)
     if is_batch(source, target):
+        if sample is not None:
+            raise UsageError("--sample is for one file: try it on one of them first, with a file as OUTPUT")
         return _submit_many(source, target, options, settings, manner, skip_existing, ending, dry_run=dry_run)
     if skip_existing or ending is not None:
         raise UsageError(f"--skip-existing and --ending are for many files; {target} is no folder (add a slash)")
@@ -143,7 +145,7 @@ def _submit_many(
 ) -> int:
     """Every file that `source` means; the exit code."""
     from runner.cli.batch import find_pairs, run_batch
-    from runner.cli.output import print_json, print_rows
+    from runner.cli.batch_view import show_batch
     from runner.cli.places import look_first, open_buckets
     from runner.clock import StopRequest, stop_on_signals
     from runner.providers import open_provider
@@ -156,11 +158,11 @@ def _submit_many(
         return make_spec(pair.source, pair.target, options, settings)
 
     first = make(found[0])
-    if dry_run:
-        rows = [(str(one.source), str(one.target)) for one in found]
-        print_json([{"input": a, "output": b} for a, b in rows]) if manner.json else print_rows(rows)
-        return 0
     provider, root = open_provider(first.provider), run_root(first, settings)
+    if dry_run:
+        return show_batch(
+            found, make, provider, manner=manner, skip_existing=skip_existing, code_version=code_version()
+        )
     look_first({provider.name: provider}, open_buckets(str(root)))
     with stop_on_signals(StopRequest(), say=STOPPING) as stop:
         return run_batch(
@@ -175,43 +177,40 @@ def begin(
     *,
     stop: StopRequest,
     quiet: bool,
-    batch: str | None = None,
     offers: Sequence[Offer] | None = None,
-    started_s: float | None = None,
-    said: set[str] | None = None,
 ) -> Submitted:
     """A run of `spec` in its folder below `root`, remembered on this machine; nothing is rented yet.
 
-    `batch` is the run of the batch that it belongs to, `started_s` when that began, and `said` what its other files
-    have been warned of. Raises `Interrupted` once `stop` is set.
+    `offers` are those of an earlier search. Raises `Interrupted` once `stop` is set.
     """
     from runner.cli.output import warn
-    from runner.runs import remember
     from runner.submission import draft
 
-    made = draft(
-        spec, provider, now_s=time.time(), code_version=code_version(), offers=offers, started_s=started_s,
-        check=stop.check,
-    )  # fmt: skip
+    made = draft(spec, provider, now_s=time.time(), code_version=code_version(), offers=offers, check=stop.check)
     stop.check()
     for text in made.plan.warnings:
-        if said is None or text not in said:
-            warn(text)
-    if said is not None:
-        said.update(made.plan.warnings)
-    run = _send(made, provider, root, stop=stop, quiet=quiet, batch=batch)
-    remember(run.plan.run, root)
-    return run
+        warn(text)
+    return send(made, provider, root, stop=stop, quiet=quiet)
 
 
-def _send(
-    made: Draft, provider: Provider, root: LocalUri | ObjectUri, *, stop: StopRequest, quiet: bool, batch: str | None
+def send(
+    made: Draft,
+    provider: Provider,
+    root: LocalUri | ObjectUri,
+    *,
+    stop: StopRequest,
+    quiet: bool,
+    batch: str | None = None,
 ) -> Submitted:
-    """What a run needs before anything is rented, brought into its bucket."""
+    """What a run needs before anything is rented, brought into its bucket and remembered on this machine.
+
+    `batch` is the run of the batch that it belongs to.
+    """
     from runner.bucket import Bucket
     from runner.cli.carry import show_copying
     from runner.cli.output import one_line, warn
     from runner.cli.progress import progress_display
+    from runner.runs import remember
     from runner.submission import submit
 
     sent = [0, 0]
@@ -223,12 +222,14 @@ def _send(
             show(done_bytes, total_bytes)
 
         try:
-            return submit(made, provider, Bucket(root), batch=batch, on_progress=on_progress, check=stop.check)
+            run = submit(made, provider, Bucket(root), batch=batch, on_progress=on_progress, check=stop.check)
         except Interrupted:
             if 0 < sent[0] < sent[1]:
                 name = one_line(made.spec.input)
                 warn(f"what was sent of {name} is kept: the same command goes on with it, and `runner gc` deletes it")
             raise
+    remember(run.plan.run, root)
+    return run
 
 
 def run_root(spec: JobSpec, settings: Settings) -> LocalUri | ObjectUri:

@@ -68,7 +68,7 @@ def test_a_budget_that_pays_for_each_but_not_for_all_is_refused() -> None:
     one = rank([part()], [offer_of()], now=conditions()).best.estimate.cost.likely
     tight = {"budget_usd": (one * 2).quantize(Decimal("0.001"))}
     rank([part(spec=tight)], [offer_of()], now=conditions())
-    with pytest.raises(PlanError, match=r"can do these 6 files within its limits: .* the budget of"):
+    with pytest.raises(PlanError, match=r"can do these 6 files within their limits: .* the budget of"):
         rank([part(spec=tight)] * 6, [offer_of()], now=conditions())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +14,6 @@ from tests.runner.vast.fake import FakeVast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -83,3 +84,50 @@ def test_an_output_that_is_there_is_not_planned_over(desk: Desk) -> None:
     assert done.returncode == 4
     assert "add -y" in done.stderr
     assert desk.run("submit", "in.mkv", "out.mp4", "--dry-run", "-y").returncode == 0
+
+
+@pytest.fixture
+def many(desk: Desk) -> Desk:
+    (desk.home / "films").mkdir()
+    for name, frames in (("a", 60), ("b", 30)):
+        write_clip(desk.home / f"films/{name}.mkv", frames=frames, codec="libx264", audio="aac", gop=7)
+    (desk.home / "films/bad.mkv").write_bytes(b"no video at all")
+    return desk
+
+
+def test_of_many_files_every_one_is_planned(many: Desk) -> None:
+    words = ("submit", "films/", "out/", "-n", "--vf", "scale=iw*2:-2", "--segment-s", "0.8", "--ending", "mp4")
+    done = many.run(*words, "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 3, done.stderr
+    assert (told["waiting"], told["skipped"], told["failed"], told["frames"]) == (2, 0, 1, 90)
+    assert [(Path(one["input"]).name, one["state"], one["frames"]) for one in told["files"]] == [
+        ("a.mkv", "waiting", 60), ("b.mkv", "waiting", 30), ("bad.mkv", "failed", None)
+    ]  # fmt: skip
+    (machine,) = told["machines"]
+    assert (machine["files"], machine["frames"], machine["encoders"]) == (2, 90, ["software"])
+    alone = many.json("submit", "films/a.mkv", "alone.mp4", *words[3:-2])["offers"][0]["cost_usd"]
+    assert 0 < told["cost_usd"]["low"] < told["cost_usd"]["likely"] < told["cost_usd"]["high"]
+    assert all(alone[name] < told["cost_usd"][name] < 2 * alone[name] for name in ("low", "likely", "high"))
+    assert machine["offer"]["cost_usd"]["likely"] == told["cost_usd"]["likely"]
+    assert not (many.home / "out").exists()
+    assert {path.name for path in many.home.iterdir()} <= {"in.mkv", "films", "home", "state", "config"}
+
+
+def test_of_many_files_a_table_is_shown(many: Desk) -> None:
+    (many.home / "films/bad.mkv").unlink()
+    done = many.run("submit", "films/", "out/", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1].split()[:3] == ["to", "do", "60"]
+    assert lines[-1] == "nothing was rented"
+    assert lines[-2].startswith("2 to do, 0 skipped, 0 failed; 90 frames: $")
+    assert any("RTX" in line and "software" in line for line in lines)
+
+
+def test_a_sample_is_of_one_file(many: Desk) -> None:
+    done = many.run("submit", "films/", "out/", "--sample", "1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("runner: --sample is for one file")
+    assert "with a file as OUTPUT" in done.stderr
+    assert not (many.home / "out").exists()
