@@ -1,7 +1,8 @@
 """Decodes a file with NVDEC and in software, and says in one line of JSON how the results compare.
 
-Arguments: the file, 'host', 'device' (the stand-in's), 'left' (by the frames after the first one), 'full' (one without
-memory) or 'gpu', and options for the decoders as JSON (start, end: seconds; insist).
+Arguments: the file; 'host', 'device' (the stand-in's), 'left' (by the frames after the first one), 'full' (one without
+memory), 'gpu', or 'late' (a GPU whose frames are read after the last one, on another stream that is behind); and
+options for the decoders as JSON (start, end: seconds; insist).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from kernels.io.software import SoftwareDecoder
 from kernels.io.source import Source
 from kernels.io.span import Span
 from tests.kernels.nv.host_cupy import FullCupy, HostCupy
+from tests.kernels.nv.late import late_stream
 
 
 def main(path: str, where: str, given: str) -> dict[str, Any]:
@@ -35,6 +37,8 @@ def main(path: str, where: str, given: str) -> dict[str, Any]:
             events, wanted = _events(ours, where), list(theirs)
         except UnavailableError as error:
             return {"unavailable": str(error)}
+        if where == "late":
+            events = _read_late(events)
         frames = [event for event in events if isinstance(event, Frame)]
         reference = [event for event in wanted if isinstance(event, Frame)]
         return {
@@ -52,8 +56,9 @@ def main(path: str, where: str, given: str) -> dict[str, Any]:
 
 
 def _memory(where: str) -> Any:
-    if where == "gpu":
-        return DownloadMemory(DeviceMemory.on_gpu())
+    if where in ("gpu", "late"):
+        memory = DeviceMemory.on_gpu()
+        return memory if where == "late" else DownloadMemory(memory)
     devices = {"device": HostCupy, "left": HostCupy, "full": FullCupy}
     return DeviceMemory(devices[where], HostCupy.Stream()) if where in devices else HostMemory()
 
@@ -67,6 +72,15 @@ def _events(decoder: NvDecoder, where: str) -> list[Any]:
     if where == "left":
         assert {type(plane) for event in found[1:] for plane in event.planes} == {np.ndarray}
     return found
+
+
+def _read_late(events: list[Any]) -> list[Any]:
+    def read(frame: Frame) -> Frame:
+        planes: tuple[Any, ...] = frame.planes
+        return frame.replace(planes=tuple(plane.get() for plane in planes))
+
+    with late_stream():
+        return [read(event) if isinstance(event, Frame) else event for event in events]
 
 
 def _difference(ours: Frame, theirs: Frame) -> str:

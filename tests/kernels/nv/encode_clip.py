@@ -1,7 +1,7 @@
 """Encodes the video of a file with NVENC into another file, and says in one line of JSON how it went.
 
-Arguments: input, output, 'host', 'device' (the stand-in's), 'full' (one without memory) or 'gpu', and encoder
-settings as JSON (codec, crf, preset, pixel_format).
+Arguments: input, output; 'host', 'device' (the stand-in's), 'full' (one without memory), 'gpu' or 'late' (a GPU that
+has yet to make the frames as they are given); and encoder settings as JSON (codec, crf, preset, pixel_format).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from kernels.io.nvenc import DeviceMemory, HostMemory, NvEncoder
 from kernels.io.software import SoftwareDecoder
 from kernels.io.source import Source
 from tests.kernels.nv.host_cupy import FullCupy, HostCupy
+from tests.kernels.nv.late import late_stream, made_late
 
 
 def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
     settings = EncodeSettings(**json.loads(given))
     memory = _memory(where)
     with Source(path) as source, Path(target).open("w+b") as sink:
-        frames = [_placed(event, where) for event in SoftwareDecoder(source) if isinstance(event, Frame)]
+        frames = [event for event in SoftwareDecoder(source) if isinstance(event, Frame)]
         muxer = Muxer(sink, Path(target).suffix[1:], reserve=Reserve(), origin_s=source.start_s)
         first = frames[0]
         try:
@@ -42,9 +44,10 @@ def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
             encoder.attach(muxer.container)
             muxer.set_video(encoder.stream, first.format.sample_aspect_ratio)
             muxer.start()
-            for frame in frames:
-                for packet in encoder.encode(frame):
-                    muxer.write_video(packet)
+            with late_stream() if where == "late" else nullcontext():
+                for frame in frames:
+                    for packet in encoder.encode(_placed(frame, where)):
+                        muxer.write_video(packet)
             for packet in encoder.flush():
                 muxer.write_video(packet)
             muxer.finish()
@@ -55,7 +58,7 @@ def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
 
 
 def _memory(where: str) -> Any:
-    if where == "gpu":
+    if where in ("gpu", "late"):
         return DeviceMemory.on_gpu()
     devices = {"device": HostCupy, "full": FullCupy}
     return DeviceMemory(devices[where], HostCupy.Stream()) if where in devices else HostMemory()
@@ -63,6 +66,8 @@ def _memory(where: str) -> Any:
 
 def _placed(frame: Frame, where: str) -> Frame:
     """`frame` where the encoder looks for it."""
+    if where == "late":
+        return made_late(frame)
     if where != "gpu":
         return frame
     engine = importlib.import_module("kernels.backends.cuda").engine()

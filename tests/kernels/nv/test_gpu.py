@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.gpu
 
 SIZE: Final = (320, 240)
+DEEP: Final = "yuv420p10le"
 X265: Final = {"preset": "ultrafast", "x265-params": "log-level=none"}
 DECODED: Final = {
     "h264": (Clip(options=X264_B_FRAMES, frames=60, size=SIZE), ("h264", "420", 8)),
@@ -33,11 +34,11 @@ DECODED: Final = {
     "1080 rows": (Clip(frames=8, size=(1920, 1080)), ("h264", "420", 8)),
     "hevc": (Clip(codec="libx265", options=X265, frames=60, size=SIZE), ("hevc", "420", 8)),
     "hevc_10_bit": (
-        Clip(codec="libx265", options=X265, frames=60, size=SIZE, pixel_format="yuv420p10le"),
+        Clip(codec="libx265", options=X265, frames=60, size=SIZE, pixel_format=DEEP),
         ("hevc", "420", 10),
     ),
     "1366 wide, 10 bits": (
-        Clip(codec="libx265", options=X265, frames=20, size=(1366, 768), pixel_format="yuv420p10le"),
+        Clip(codec="libx265", options=X265, frames=20, size=(1366, 768), pixel_format=DEEP),
         ("hevc", "420", 10),
     ),
     "hevc_12_bit": (
@@ -49,11 +50,19 @@ DECODED: Final = {
         Clip(codec="libvpx-vp9", container="mkv", options={"cpu-used": "8"}, frames=30, size=SIZE),
         ("vp9", "420", 8),
     ),
+    "vp9_10_bit": (
+        Clip(codec="libvpx-vp9", container="mkv", options={"cpu-used": "8"}, frames=20, size=SIZE, pixel_format=DEEP),
+        ("vp9", "420", 10),
+    ),
     "odd width": (
         Clip(codec="libvpx-vp9", container="mkv", options={"cpu-used": "8"}, frames=9, size=(321, 240)),
         ("vp9", "420", 8),
     ),
     "av1": (Clip(codec="libsvtav1", options={"preset": "12"}, frames=30, size=SIZE), ("av1", "420", 8)),
+    "av1_10_bit": (
+        Clip(codec="libsvtav1", options={"preset": "12"}, frames=20, size=SIZE, pixel_format=DEEP),
+        ("av1", "420", 10),
+    ),
 }
 
 
@@ -65,7 +74,7 @@ def said_by(module: str, *arguments: str) -> dict[str, Any]:
     return said
 
 
-@pytest.mark.parametrize("where", ["host", "gpu"])
+@pytest.mark.parametrize("where", ["host", "gpu", "late"])
 @pytest.mark.parametrize("name", DECODED)
 def test_nvdec_gives_the_samples_of_software(tmp_path: Path, name: str, where: str) -> None:
     clip, (codec, chroma, depth) = DECODED[name]
@@ -125,7 +134,7 @@ def encodes(codec: str) -> bool:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-@pytest.mark.parametrize("where", ["host", "gpu"])
+@pytest.mark.parametrize("where", ["host", "gpu", "late"])
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
 def test_nvenc_gives_every_frame_at_its_time(tmp_path: Path, codec: str, where: str, suffix: str) -> None:
     if not encodes(codec):
