@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from runner.bucket import Bucket
 from runner.job import end_run
-from runner.journal import label_of
+from runner.journal import PREFIX
 from runner.reap import GRACE_S
 from runner.ticket import Ticket, new_run
 from storage.uri import LocalUri
@@ -168,7 +168,7 @@ class Storm:
             self.vast.boot = Boot(new_s=2, loading_s=rng.choice([10, 10, 40, 120]), restart_s=5)
             others = self._add_others(Bucket(LocalUri(root / "bucket")))
             self._go_on()
-            others.append(self.vast.add_foreign(label=label_of(self.order.run, 0, "ab12cd34"), image="somebody/else:1"))
+            others.append(self.vast.add_foreign(label=f"{PREFIX}{self.order.run}-0-ab12cd34", image="somebody/else:1"))
             stage = RentedStage(self.order)
             self._clear_up(CalledReaper(stage, has_journal=rng.random() < 0.5), stage)
             self._count(others)
@@ -248,7 +248,7 @@ class Storm:
         folder.write(folder.folder.plan, plan.model_copy(update={"spec": spec}))
         return [
             self.vast.add_foreign(label="framehaul-mine", image=image),
-            self.vast.add_foreign(label=label_of(run, 0, "ab12cd34"), image=image),
+            self.vast.add_foreign(label=f"{PREFIX}{run}-0-ab12cd34", image=image),
         ]
 
     def _clear_up(self, reaper: Reaper, stage: RentedStage | None) -> None:
