@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from storage.credentials import Credentials
+    from storage.retry import Retrier
     from storage.store import ObjectInfo, ObjectStore
     from storage.uri import Uri
 
@@ -35,10 +36,13 @@ R = TypeVar("R", bound=Record)
 class Bucket:
     """A bucket, a folder of one, or a local folder that stands for a bucket, with runs in it."""
 
-    def __init__(self, root: LocalUri | ObjectUri, *, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self, root: LocalUri | ObjectUri, *, credentials: Credentials | None = None, retrier: Retrier | None = None
+    ) -> None:
+        """`retrier` says how long a store that does not answer is asked again; usually it has patience for a job."""
         self.root = root
         whole = LocalUri(root.path, folder=True) if isinstance(root, LocalUri) else root.with_key("")
-        self.store: ObjectStore = place_of(whole, credentials=credentials).store
+        self.store: ObjectStore = place_of(whole, credentials=credentials, retrier=retrier).store
 
     def __str__(self) -> str:
         return str(self.root)
@@ -48,9 +52,14 @@ class Bucket:
 
     def runs(self) -> list[str]:
         """Names of all runs that have a plan here, oldest first."""
-        start = self.key(RunFolder(root=self.root, run="x").control)[: -len("x/")]
+        start = self.control
         keys = (info.key.removeprefix(start) for info in self.store.list(start))
         return sorted({key.partition("/")[0] for key in keys if key.partition("/")[2] == "plan.json"})
+
+    @property
+    def control(self) -> str:
+        """What the keys of everything that only the trusted side writes begin with."""
+        return self.key(RunFolder(root=self.root, run="x").control)[: -len("x/")]
 
     def key(self, uri: Uri) -> str:
         """The key in the store of a location below the root."""

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from runner.errors import OrphanedInstanceError, ProviderKeyError
+from runner.images import is_one_of
 
 if TYPE_CHECKING:
     from runner.clock import Clock
@@ -60,6 +61,13 @@ def is_gone(provider: Provider, instance_id: str) -> bool:
     return all(one.id != instance_id or one.is_terminated for one in provider.instances())
 
 
-def with_label(provider: Provider, label: str) -> list[Instance]:
-    """Instances of exactly this label that still exist. Raises when the provider cannot say."""
-    return [one for one in provider.instances() if one.label == label and not one.is_terminated]
+def with_label(provider: Provider, label: str, image: str) -> list[Instance]:
+    """Instances of exactly this label that still exist, and whose image is `image` or not known yet.
+
+    Raises when the provider cannot say.
+    """
+    return [
+        one
+        for one in provider.instances()
+        if one.label == label and not one.is_terminated and (not one.image or is_one_of(one.image, {image}))
+    ]

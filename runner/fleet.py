@@ -39,6 +39,8 @@ SHUN_S: Final = 3600.0
 """How long a machine that failed is left alone: faults of hosts pass."""
 MAX_LOSSES: Final = 8
 """Instances in a row that end without one more segment: then the work is at fault, not the machines."""
+MAX_MISSES: Final = 8
+"""Searches in a row of which every offer was somebody else's by the time it was asked for."""
 SEARCHES: Final = 3
 OWED: Final = "a rented machine is ended first, which can take a minute"
 AT_WORK: Final = frozenset({"processing", "joining"})
@@ -73,6 +75,7 @@ class Conductor:
         self._shunned = shunned or BlackList()
         self.accounts = Accounts(job.bucket, job.ticket.budget_usd, market.clock, reserve_s=job.end_reserve_s)
         self._losses = 0
+        self._misses, self._missed = 0, ""
         self._detaches = False
         self._segments_done = 0
         self._machines = Machines(job, self.market, self.accounts, tell=self._tell)
@@ -110,6 +113,11 @@ class Conductor:
                     f"{self._losses} machines in a row did no segment of {run}; "
                     f"`runner logs {run}` shows what they said"
                 )
+            if self._misses >= MAX_MISSES:
+                raise OfferGoneError(
+                    f"{self._misses} searches in a row led to no machine for {run} ({self._missed}); `runner resume "
+                    f"{run}` later, or with a higher --max-price"
+                )
             if alive := self._machines.alive():
                 continue
             if not rents:
@@ -120,7 +128,7 @@ class Conductor:
                 outcome = self._rent_and_follow()
             except OfferGoneError as error:
                 self._tell(str(error))
-                self._losses += 1
+                self._misses, self._missed = self._misses + 1, str(error)
                 outcome = None
             if outcome is not None:
                 return outcome
@@ -135,13 +143,20 @@ class Conductor:
     def _rent_and_follow(self) -> Outcome | None:
         """One instance from its creation to its end; None when the rest of the work needs another."""
         found = self._affordable()
-
         asked: list[str] = []
+
+        def ends(offer: Offer) -> float:
+            """By what is left of budget and time now: waiting and lost answers have cost some since the search."""
+            deadline_s = self._end_of(found[offer.id])
+            if deadline_s < self.market.clock.now() + self.job.least_s:
+                raise OfferGoneError(f"{offer} costs more than is left by now")
+            return deadline_s
 
         def request(offer: Offer, label: str) -> InstanceRequest:
             for before in asked[-1:]:  # not had, or not known to be had: should it come late, it finds nothing to do
                 self._machines.disarm(before)
             asked.append(label)
+            deadline_s = ends(offer)
             self.accounts.begin(
                 Rent(
                     label=label,
@@ -149,15 +164,16 @@ class Conductor:
                     machine=offer.machine,
                     gpu_name=offer.gpu_name,
                     price_usd_per_h=offer.price_usd_per_h,
-                    traffic_usd=found[offer.id][0].traffic_usd,
+                    traffic_usd=found[offer.id].traffic_usd,
                     asked_s=self.market.clock.now(),
-                    deadline_s=found[offer.id][1],
+                    deadline_s=deadline_s,
                 )
             )
-            return self._request(offer, label, found[offer.id][1])
+            return self._request(offer, label, deadline_s)
 
-        offers = [one.offer for one, _ in found.values()]
-        with self._owing(), lease(self.market, offers, request, run=self.job.plan.run) as leased:
+        offers = [one.offer for one in found.values()]
+        with self._owing(), lease(self.market, offers, request, run=self.job.plan.run, ends=ends) as leased:
+            self._misses = 0
             outcome = self._follow(leased)
             if outcome is None:  # before its end: one that comes back at once must find nothing to do
                 self._machines.disarm(leased.instance.label)
@@ -283,8 +299,8 @@ class Conductor:
             )
         return None
 
-    def _affordable(self) -> dict[str, tuple[Candidate, float]]:
-        """Offers within the limits by id, best first, and when each has to end. Raises `PlanError` without any."""
+    def _affordable(self) -> dict[str, Candidate]:
+        """Offers within the limits by id, best first. Raises `PlanError` without any."""
         if self.market.clock.now() >= self.job.ticket.deadline_s:
             raise PlanError(f"the deadline of {self.job.plan.run} is past; give --deadline more time")
         for search in range(SEARCHES):
@@ -299,13 +315,12 @@ class Conductor:
                 self.market.stop.check()
         raise AssertionError
 
-    def _search(self) -> dict[str, tuple[Candidate, float]]:
+    def _search(self) -> dict[str, Candidate]:
         clock, job = self.market.clock, self.job
         shunned = self._shunned.machines(self.market.provider.name, now_s=clock.now())
         spent = self.accounts.spent_usd()
         found = self._choose(shunned if self.market.provider.costs else frozenset(), spent, self._follower.committed)
-        ends = {one.offer.id: (one, self._end_of(one)) for one in found}
-        kept = {name: pair for name, pair in ends.items() if pair[1] >= clock.now() + job.least_s}
+        kept = {one.offer.id: one for one in found if self._end_of(one) >= clock.now() + job.least_s}
         if not kept:
             raise PlanError(
                 f"what is left of the budget or the time of {job.plan.run} pays for no machine on offer "
@@ -359,31 +374,26 @@ class Conductor:
     def _show_standing(self, news: News, instance: Instance, rent: Rent, watch: Watch) -> None:
         phase = news.progress.state if news.progress is not None else "booting"
         self._show(
-            Standing(
-                run=self.job.plan.run,
-                phase=phase,
+            replace(
+                self._standing(phase, "" if watch.heard_s is not None else watch.message),
                 instance=instance,
                 price_usd_per_h=rent.price_usd_per_h,
                 segments_done=news.segments_done,
-                segments=len(self.job.plan.segments),
                 frames_done=news.frames_done,
-                frames=self.job.plan.frames,
                 fps=news.progress.fps if news.progress is not None else 0,
-                spent_usd=self.accounts.spent_usd(),
-                now_s=self.market.clock.now(),
-                message="" if watch.heard_s is not None else watch.message,
             )
         )
 
     def _tell(self, message: str) -> None:
-        self._show(
-            Standing(
-                run=self.job.plan.run,
-                phase="renting",
-                segments=len(self.job.plan.segments),
-                frames=self.job.plan.frames,
-                spent_usd=self.accounts.spent_usd(),
-                now_s=self.market.clock.now(),
-                message=message,
-            )
+        self._show(self._standing("renting", message))
+
+    def _standing(self, phase: str, message: str) -> Standing:
+        return Standing(
+            run=self.job.plan.run,
+            phase=phase,
+            segments=len(self.job.plan.segments),
+            frames=self.job.plan.frames,
+            spent_usd=self.accounts.spent_usd(),
+            now_s=self.market.clock.now(),
+            message=message,
         )

@@ -13,7 +13,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
+import re
+import secrets
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -30,11 +33,19 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "framehaul-"
 """What the labels of all our instances begin with."""
+_ATTEMPT: Final = re.compile(r"[0-9a-f]{8}x(\d{1,12})")
 
 
 def label_of(run: str, slot: int, attempt: str) -> str:
-    """`framehaul-<run>-<slot>-<attempt>`: unique, because `attempt` is random."""
+    """`framehaul-<run>-<slot>-<attempt>`: unique where `attempt` is random."""
     return f"{PREFIX}{run}-{slot}-{attempt}"
+
+
+def new_label(run: str, slot: int, *, deadline_s: float | None = None) -> str:
+    """A label that nobody has, with `<random>x<deadline>` as its attempt: so it says when its instance ends itself
+    (seconds since 1970), also to those who cannot read the run's folder. Without the last part where it never does.
+    """
+    return label_of(run, slot, secrets.token_hex(4) + ("" if deadline_s is None else f"x{math.ceil(deadline_s)}"))
 
 
 def run_of(label: str) -> str | None:
@@ -42,6 +53,12 @@ def run_of(label: str) -> str | None:
     name, _, attempt = label.removeprefix(PREFIX).rpartition("-")
     run, _, slot = name.rpartition("-")
     return run if label.startswith(PREFIX) and run and slot.isdigit() and attempt else None
+
+
+def deadline_in(label: str) -> float | None:
+    """When the instance of that label ends itself, seconds since 1970; None where the label does not say it."""
+    found = _ATTEMPT.fullmatch(label.rpartition("-")[2]) if run_of(label) is not None else None
+    return None if found is None else float(found[1])
 
 
 class Entry(Record):

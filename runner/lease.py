@@ -1,14 +1,14 @@
 """The only way to rent: nothing is created outside `lease`, and nothing it created outlives its block.
 
 What is about to be rented is in the journal before it is. `create` is sent once per label: where its outcome is
-unknown, the label is looked for, and what is found is taken over or destroyed. The end is asked for until the
-provider proves it, and whoever could not prove it says so loudly (`OrphanedInstanceError`, exit code 6).
+unknown, the label is looked for, and what is found is taken over or destroyed. What was refused for being asked too
+often is asked again under another label. The end is asked for until the provider proves it, and whoever could not
+prove it says so loudly (`OrphanedInstanceError`, exit code 6).
 """
 
 from __future__ import annotations
 
 import logging
-import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -23,9 +23,8 @@ from runner.errors import (
     ProviderKeyError,
     RateLimitError,
     RefusedError,
-    UnknownOutcomeError,
 )
-from runner.journal import Entry, Journal, label_of
+from runner.journal import Entry, Journal, new_label, run_of
 from runner.provider import State
 
 if TYPE_CHECKING:
@@ -42,7 +41,10 @@ SURE_S: Final = 600.0
 """How long a label is looked for while the provider does not answer at all."""
 RATE_LIMIT_S: Final = 15.0
 """Pause where the provider asks for one and does not say how long."""
+RATE_LIMIT_MAX_S: Final = 60.0
+"""The longest pause, whatever the provider asks for: it is asked again then, or another time by the user."""
 RATE_LIMIT_TRIES: Final = 5
+"""For one machine; then the user hears of it."""
 
 NOTHING_DONE: Final = (OfferGoneError, CreditError, ProviderKeyError, RefusedError)
 """Answers to `create` that prove that nothing was rented, unless they name an instance all the same."""
@@ -92,14 +94,16 @@ def lease(
     *,
     run: str,
     slot: int = 0,
+    ends: Callable[[Offer], float | None] = lambda _: None,
 ) -> Iterator[Lease]:
     """Rent the first of `offers` that can still be had, and destroy it when the block is left, however it is left.
 
-    `request` makes what is started, from the offer and the label it will have. Raises `OfferGoneError` when none of
-    them could be had, `Interrupted` when somebody asked to stop before anything was rented, and what the provider
-    raises.
+    `request` makes what is started, from the offer and the label it will have; `ends` says when what is rented now
+    has to end (seconds since 1970), and raises `OfferGoneError` where that leaves too little. Both are asked right
+    before the provider is. Raises `OfferGoneError` when none of them could be had, `Interrupted` when somebody asked
+    to stop before anything was rented, and what the provider raises.
     """
-    made = _rent(market, offers, request, run=run, slot=slot)
+    made = _rent(market, offers, request, ends, run=run, slot=slot)
     with held(market, made):
         yield made
 
@@ -118,52 +122,92 @@ def _rent(
     market: Market,
     offers: Sequence[Offer],
     request: Callable[[Offer, str], InstanceRequest],
+    ends: Callable[[Offer], float | None],
     *,
     run: str,
     slot: int,
 ) -> Lease:
-    for offer in offers:
+    left = list(offers)
+    refusals, reason = 0, "there are none"
+    while left:
         if market.stop:
             raise Interrupted
-        label = label_of(run, slot, secrets.token_hex(4))
-        wanted = request(offer, label)
-        created_s = market.clock.now()
-        market.note(
-            "intent",
-            label,
-            image=wanted.image,
-            run=run,
-            machine=offer.machine,
-            price_usd_per_h=offer.price_usd_per_h,
-            deadline_s=wanted.deadline_s,
-        )
-        instance = _create(market, offer, wanted)
-        if instance is not None:
-            return Lease(instance=instance, offer=offer, created_s=created_s)
-        log.info("%s is gone; the next one is tried", offer)
-    raise OfferGoneError(f"all {len(offers)} offers were taken by others; search again or allow a higher price")
+        offer = left[0]
+        try:
+            made = _try(market, offer, request, new_label(run, slot, deadline_s=ends(offer)))
+        except OfferGoneError as error:
+            reason = str(error)
+            log.info("%s; the next one is tried", reason)
+            left.pop(0)
+        except RateLimitError as error:  # proven to have done nothing, and no fault of this offer
+            refusals += 1
+            if refusals >= RATE_LIMIT_TRIES:
+                raise
+            wait_s = min(error.retry_after_s or RATE_LIMIT_S, RATE_LIMIT_MAX_S)
+            log.info("%s; once more in %.0f s", error, wait_s)
+            market.stop.wait(market.clock, wait_s)
+        else:
+            if made is not None:
+                return made
+            reason = f"no answer for {offer}, and nothing of it is there"
+            left.pop(0)
+    raise OfferGoneError(f"none of {len(offers)} offers could be had; the last: {reason}")
+
+
+def _try(market: Market, offer: Offer, request: Callable[[Offer, str], InstanceRequest], label: str) -> Lease | None:
+    """Rent `offer` under a label that nobody has used; None when it was not had, and nothing of it is left."""
+    wanted = request(offer, label)
+    created_s = market.clock.now()
+    market.note(
+        "intent",
+        label,
+        image=wanted.image,
+        run=run_of(label),
+        machine=offer.machine,
+        price_usd_per_h=offer.price_usd_per_h,
+        deadline_s=wanted.deadline_s,
+    )
+    instance = _create(market, offer, wanted)
+    return None if instance is None else Lease(instance=instance, offer=offer, created_s=created_s)
 
 
 def _create(market: Market, offer: Offer, wanted: InstanceRequest) -> Instance | None:
-    """The instance, in the journal; None when the offer cannot be had and nothing of it is left."""
+    """The instance, in the journal; None when what was sent led to nothing, and nothing of it is left.
+
+    Sent once. What proves that nothing was rented is raised, unless it names an instance all the same.
+    """
     label = wanted.label
     try:
-        instance = _ask(market, offer, wanted)
+        instance = market.provider.create(offer, wanted)
+    except RateLimitError:
+        if _is_there(market, wanted):
+            return _resolve(market, wanted, None)
+        raise
     except NOTHING_DONE as error:
         if _instance_in(error) is None:
             market.note("absent", label)
-            if isinstance(error, OfferGoneError):
-                return None
             raise
         _end(market, label, _instance_in(error))
         return None
     except ProviderError as error:
         log.info("what became of %s is unknown: %s", label, error)
-        return _resolve(market, label, _instance_in(error))
+        return _resolve(market, wanted, _instance_in(error))
     except BaseException:  # a fault of ours, after who knows what was sent
-        _resolve_to_nothing(market, label)
+        _resolve_to_nothing(market, wanted)
         raise
     return _noted(market, label, instance)
+
+
+def _is_there(market: Market, wanted: InstanceRequest) -> bool:
+    """Whether what was refused for being asked too often, which proves that nothing was done, is there after all."""
+    try:
+        found = with_label(market.provider, wanted.label, wanted.image)
+    except ProviderError as error:  # the label stays open, and the reaper looks for it
+        log.info("%s was refused, and nobody says whether it is there: %s", wanted.label, error)
+        return False
+    if not found:
+        market.note("absent", wanted.label)
+    return bool(found)
 
 
 def _noted(market: Market, label: str, instance: Instance) -> Instance:
@@ -176,21 +220,10 @@ def _noted(market: Market, label: str, instance: Instance) -> Instance:
     return instance
 
 
-def _ask(market: Market, offer: Offer, wanted: InstanceRequest) -> Instance:
-    """`create`, again only where the provider says that it did nothing because it was asked too often."""
-    for _ in range(RATE_LIMIT_TRIES - 1):
-        try:
-            return market.provider.create(offer, wanted)
-        except RateLimitError as error:
-            market.clock.sleep(error.retry_after_s or RATE_LIMIT_S)
-            if market.stop or with_label(market.provider, wanted.label):
-                raise UnknownOutcomeError(f"{wanted.label} was refused, and may be there all the same") from error
-    return market.provider.create(offer, wanted)
-
-
-def _resolve(market: Market, label: str, instance_id: str | None) -> Instance | None:
+def _resolve(market: Market, wanted: InstanceRequest, instance_id: str | None) -> Instance | None:
     """After a lost or contradictory answer: take over what there is, destroy what is of no use, or prove absence."""
-    found = _look(market, label)
+    label = wanted.label
+    found = _look(market, wanted)
     if instance_id is not None and all(one.id != instance_id for one in found):
         _end(market, label, instance_id)
     usable = [one for one in found if one.state in {State.LOADING, State.RUNNING}]
@@ -202,30 +235,30 @@ def _resolve(market: Market, label: str, instance_id: str | None) -> Instance | 
     return None
 
 
-def _resolve_to_nothing(market: Market, label: str) -> None:
+def _resolve_to_nothing(market: Market, wanted: InstanceRequest) -> None:
     try:
-        for one in with_label(market.provider, label):
-            _end(market, label, one.id)
+        for one in with_label(market.provider, wanted.label, wanted.image):
+            _end(market, wanted.label, one.id)
     except OrphanedInstanceError:
         raise
     except ProviderError as error:
         raise OrphanedInstanceError(
-            f"whether {label} was rented is unknown ({error}); run `runner reap` until it exits 0"
+            f"whether {wanted.label} was rented is unknown ({error}); run `runner reap` until it exits 0"
         ) from error
 
 
-def _look(market: Market, label: str) -> list[Instance]:
+def _look(market: Market, wanted: InstanceRequest) -> list[Instance]:
     """What has the label, looked for several times. Raises `OrphanedInstanceError` when nobody answers for long."""
     until = market.clock.now() + max(SURE_S, market.end_limit_s)
     pauses = list(market.looks_s)
     while pauses:
         market.clock.sleep(pauses[0])
         try:
-            found = with_label(market.provider, label)
+            found = with_label(market.provider, wanted.label, wanted.image)
         except ProviderError as error:
             if market.clock.now() >= until:
                 raise OrphanedInstanceError(
-                    f"whether {label} was rented could not be found out, and it may cost money ({error}); "
+                    f"whether {wanted.label} was rented could not be found out, and it may cost money ({error}); "
                     "run `runner reap` until it exits 0"
                 ) from error
             market.clock.sleep(5.0)

@@ -10,8 +10,9 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from runner.census import of_run
 from runner.errors import ProviderError, RunnerError
-from runner.journal import run_of
+from runner.images import OUR_IMAGES
 from runner.lease import Lease, held
 from runner.provider import State
 from storage.errors import StorageError
@@ -106,14 +107,16 @@ class Machines:
 
     def _listed(self, listed: Sequence[Instance]) -> list[Instance]:
         """Those of `listed` that are the run's, and what its own notes know of: a list can be empty and wrong."""
-        found = {one.id: one for one in listed if run_of(one.label) == self._job.plan.run and not one.is_terminated}
-        for label in self._accounts.open_labels():
+        images = {self._job.image, *OUR_IMAGES}
+        asked = self._accounts.open_labels()
+        found = {one.id: one for one in of_run(self._job.plan.run, listed, images=images, asked=asked)}
+        for label in asked:
             rent = self._accounts.get(label)
             if rent is None or rent.instance is None or rent.instance in found:
                 continue
             shown = self._market.provider.show(rent.instance)
-            if shown is not None and not shown.is_terminated and shown.label == label:
-                found[shown.id] = shown
+            if shown is not None and shown.label == label:
+                found |= {one.id: one for one in of_run(self._job.plan.run, [shown], images=images, asked=asked)}
         return list(found.values())
 
     def _close_but(self, ours: Sequence[Instance]) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final
 
 from runner.accounts import read_rents
 from runner.bucket import Bucket, RunBucket
@@ -17,6 +20,7 @@ from runner.spending import Rent, spent_usd
 from runner.state import state_folder
 from runner.ticket import RUN_NAME, End, Ticket
 from storage.errors import StorageError
+from storage.retry import Retrier
 from storage.uri import LocalUri, WebUri, parse
 
 if TYPE_CHECKING:
@@ -27,6 +31,11 @@ if TYPE_CHECKING:
     from storage.uri import ObjectUri
 
 log = logging.getLogger(__name__)
+
+LOOK_S: Final = 10.0
+"""How long a bucket may take for its first answer where many are looked at."""
+ENDED_S: Final = 86_400.0
+"""How long after a run's end its folder is still asked for machines that nobody has proven gone."""
 
 
 def local_root() -> LocalUri:
@@ -63,21 +72,34 @@ def remembered() -> dict[str, str]:
 
 
 class Buckets:
-    """Every bucket that may have runs: the ones this machine has used, and those that were named."""
+    """Every bucket that may have runs: the ones this machine has used, and those that were named.
+
+    One that was used long ago may be gone, or its server: none of them may keep the others waiting. `open` has a
+    job's patience with one; `look` and `look_all` have `LOOK_S` for the first answer of each, all at once.
+    """
 
     def __init__(self, named: Iterable[str] = ()) -> None:
-        self._named = [one for one in named if one]
+        self.named = [one for one in named if one]
+        self.away: dict[str, str] = {}
+        """Location -> why it could not be looked at, of those that were."""
         self._opened: dict[str, Bucket] = {}
+        self._answering: dict[str, Bucket] = {}
 
     def open(self, location: str) -> Bucket:
         if location not in self._opened:
             self._opened[location] = Bucket(bucket_at(location))
         return self._opened[location]
 
-    def all(self) -> list[Bucket]:
-        """Named first, then by what this machine remembers."""
-        locations = dict.fromkeys([*self._named, *remembered().values()])
-        return [self.open(one) for one in locations]
+    def look(self, location: str) -> Bucket:
+        """That bucket, with little patience. Raises `RunnerError` where it does not answer."""
+        found = self._look([location])
+        if location not in found:
+            raise RunnerError(f"{location} could not be looked at: {self.away[location]}")
+        return found[location]
+
+    def look_all(self) -> dict[str, Bucket]:
+        """Location -> bucket of all that answer, named first, then by what this machine remembers."""
+        return self._look([*self.named, *remembered().values()])
 
     def find(self, run: str) -> RunBucket:
         """The run of that name; the end of a name is enough where only one has it.
@@ -87,10 +109,9 @@ class Buckets:
         whole = RUN_NAME.fullmatch(run) is not None
         noted = {name: location for name, location in remembered().items() if name.endswith(run)}
         found = [self.open(location).run(name) for name, location in noted.items()]
-        if not found or (not whole and self._named):
-            places = self.all() if not self._named else [self.open(one) for one in self._named]
+        if not found or (not whole and self.named):
             known = {one.run for one in found}
-            for bucket in places:
+            for bucket in [self.open(one) for one in self.named or self.look_all()]:
                 names = [run] if whole else [name for name in bucket.runs() if name.endswith(run)]
                 found += [bucket.run(name) for name in names if name not in known]
         there = [one for one in found if one.exists(one.folder.plan)]
@@ -98,10 +119,44 @@ class Buckets:
             listed = ", ".join(sorted(one.run for one in there))
             raise UsageError(f"{run} may be any of {listed}; give more of the name")
         if not there:
+            away = f" ({', '.join(self.away)} could not be looked at)" if self.away else ""
             raise MissingInputError(
-                f"no run {run} is known here; `runner ps --bucket b2://bucket` lists those of a bucket"
+                f"no run {run} is known here{away}; `runner ps --bucket b2://bucket` lists those of a bucket"
             )
         return there[0]
+
+    def _look(self, locations: Sequence[str]) -> dict[str, Bucket]:
+        new = [one for one in dict.fromkeys(locations) if one not in self._answering and one not in self.away]
+        answers: dict[str, SimpleQueue[Bucket | Exception]] = {one: SimpleQueue() for one in new}
+        for location, answer in answers.items():
+            # Nobody waits for it at the end: a connection that nothing answers can hang for minutes.
+            threading.Thread(target=_reach, args=(location, answer), daemon=True).start()
+        until = time.monotonic() + LOOK_S
+        for location, answer in answers.items():
+            try:
+                got = answer.get(timeout=max(0.0, until - time.monotonic()))
+            except Empty:
+                self.away[location] = f"no answer within {LOOK_S:.0f} s"
+                continue
+            if isinstance(got, Bucket):
+                self._answering[location] = got
+            elif isinstance(got, StorageError | RunnerError):
+                self.away[location] = str(got)
+            else:
+                raise got
+        return {one: self._answering[one] for one in dict.fromkeys(locations) if one in self._answering}
+
+
+def _reach(location: str, answer: SimpleQueue[Bucket | Exception]) -> None:
+    """Put the bucket into `answer` once it has said anything, or why it has not."""
+    try:
+        bucket = Bucket(bucket_at(location), retrier=Retrier(budget_s=LOOK_S / 2))
+        run = bucket.run("any")
+        run.exists(run.folder.plan)
+    except Exception as error:  # noqa: BLE001 - for whoever waits
+        answer.put(error)
+    else:
+        answer.put(bucket)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +202,7 @@ class KnownRuns:
 
     def __init__(self, buckets: Buckets) -> None:
         self._buckets = buckets
+        self._found: dict[str, RunBucket | None] = {}
 
     def state(self, run: str) -> RunState:
         try:
@@ -185,12 +241,57 @@ class KnownRuns:
             return None
         return None if plan is None else plan.spec.image
 
+    def open_rents(self, now_s: float) -> list[OpenRent]:
+        """What runs' folders have as rented and not as ended, of runs that go on or ended lately.
+
+        A bucket that cannot be read has none here: `Buckets.away` says which.
+        """
+        found: list[OpenRent] = []
+        for location, bucket in self._buckets.look_all().items():
+            try:
+                for run in _unsettled(bucket, now_s):
+                    found += [OpenRent(bucket=run, rent=one) for one in read_rents(run) if one.ended_s is None]
+            except (StorageError, RunnerError) as error:
+                self._buckets.away[location] = str(error)
+        return found
+
     def _find(self, run: str) -> RunBucket | None:
-        """The run's folder; None where every bucket that is known was asked and has none."""
-        noted = remembered().get(run)
-        places: Sequence[Bucket] = [self._buckets.open(noted)] if noted else self._buckets.all()
-        for bucket in places:
-            found = bucket.run(run)
-            if found.exists(found.folder.ticket) or found.exists(found.folder.plan):
-                return found
-        return None
+        """The run's folder; None where every bucket that is known was asked and has none.
+
+        Raises `RunnerError` where one that may have it could not be asked.
+        """
+        if run not in self._found:
+            noted = remembered().get(run)
+            places = [self._buckets.look(noted)] if noted else [*self._buckets.look_all().values()]
+            runs = (bucket.run(run) for bucket in places)
+            found = next((one for one in runs if one.exists(one.folder.ticket) or one.exists(one.folder.plan)), None)
+            if found is None and not noted and self._buckets.away:
+                raise RunnerError(f"{run} may lie in {', '.join(self._buckets.away)}, which could not be looked at")
+            self._found[run] = found
+        return self._found[run]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRent:
+    """An instance that is not known to have ended, and the run that has it."""
+
+    bucket: RunBucket
+    rent: Rent
+
+    def close(self, now_s: float) -> None:
+        """Note that it is proven gone."""
+        closed = self.rent.model_copy(update={"ended_s": now_s, "absent": self.rent.instance is None})
+        self.bucket.write(self.bucket.folder.rent(self.rent.label), closed)
+
+
+def _unsettled(bucket: Bucket, now_s: float) -> list[RunBucket]:
+    """Runs that have rented something, and go on or ended lately. One listing."""
+    start = bucket.control
+    rented, over = set(), set()
+    for info in bucket.store.list(start):
+        run, _, name = info.key.removeprefix(start).partition("/")
+        if name.startswith("rent/"):
+            rented.add(run)
+        elif name == "end.json" and info.modified is not None and info.modified.timestamp() < now_s - ENDED_S:
+            over.add(run)
+    return [bucket.run(one) for one in sorted(rented - over)]

@@ -128,7 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = _run([word for word in given if word != "--debug"] or ["--help"], held, debug=debug)
     if arguments is None:
         ignore_signals()
-    code = code or _flush(debug=debug)
+    flushed = _flush(debug=debug)  # what was found before something failed is worth reading too
+    code = code or flushed
     if held and arguments is None:
         # A failed job leaves an encoder with frames in it. Closing it as the interpreter ends can take half a
         # minute, so the process ends while the error still holds it.

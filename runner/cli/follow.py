@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runner.cli.carry import STOPPING, Manner, carry
-from runner.cli.output import one_line, print_json
+from runner.cli.output import one_line, print_json, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runner.bucket import RunBucket
+    from runner.clock import StopRequest
+    from runner.journal import Entry
     from runner.provider import Instance, Provider
     from runner.runs import RunFacts
 
@@ -83,13 +88,13 @@ def cancel(*, run: RunName, bucket: Bucket = None, json: Json = False) -> None:
       runner cancel a1b2c3
     """
     from runner.access import RunAccess
-    from runner.cli.places import open_buckets, open_market
+    from runner.cli.places import open_buckets
     from runner.clock import StopRequest, stop_on_signals
-    from runner.errors import OrphanedInstanceError, ProviderError
-    from runner.lease import Lease, held
+    from runner.errors import OrphanedInstanceError, RunnerError
     from runner.providers import open_provider
     from runner.runs import read_run
     from runner.ticket import End
+    from storage.errors import StorageError
 
     found = open_buckets(bucket).find(run)
     facts = read_run(found, now_s=time.time())
@@ -97,23 +102,63 @@ def cancel(*, run: RunName, bucket: Bucket = None, json: Json = False) -> None:
     with stop_on_signals(StopRequest(), say=STOPPING) as stop:
         if facts.end is None:
             found.write(found.folder.end, End(state="cancelled", time_s=time.time(), spent_usd=str(facts.spent_usd)))
+        destroyed, failures = _end_machines(facts, provider, stop)
         try:
-            ended = working_for(facts.plan.run, provider)
-        except ProviderError as error:
-            raise OrphanedInstanceError(
-                f"{facts.plan.run} is cancelled, and whether a machine still works for it and costs money could not "
-                f"be found out ({error}); run `runner reap` until it exits 0"
-            ) from error
-        for instance in ended:
-            with held(open_market(provider, stop), Lease(instance=instance, offer=None, created_s=0)):
-                pass
-        RunAccess(found, facts.plan, provider=provider.name).revoke()  # type: ignore[arg-type]
-        if facts.ticket.batch == facts.ticket.run:
-            _cancel_members(found, provider)
+            RunAccess(found, facts.plan, provider=provider.name).revoke()  # type: ignore[arg-type]
+            if facts.ticket.batch == facts.ticket.run:
+                _cancel_members(found, provider)
+        except (StorageError, RunnerError) as error:
+            if not failures:
+                raise
+            warn(f"keys of {facts.plan.run} could not be taken back, and expire by themselves: {error}")
     if json:
-        print_json({"run": facts.plan.run, "destroyed": [one.id for one in ended]})
+        print_json({"run": facts.plan.run, "destroyed": destroyed, "failures": failures})
     else:
-        print(f"{facts.plan.run}: cancelled, {len(ended)} machines destroyed")
+        print(f"{facts.plan.run}: cancelled, {len(destroyed)} machines destroyed")
+    for text in failures:
+        print(f"runner: {text}", file=sys.stderr)
+    if failures:
+        raise OrphanedInstanceError(
+            f"{facts.plan.run} is cancelled, and something may still cost money: see above; run `runner reap` until it "
+            "exits 0"
+        )
+
+
+def _end_machines(facts: RunFacts, provider: Provider, stop: StopRequest) -> tuple[list[str], list[str]]:
+    """Destroy all that works for a run: what is proven gone, and what is not, for people."""
+    from dataclasses import replace
+
+    from runner.accounts import Accounts
+    from runner.cli.places import open_market
+    from runner.errors import OrphanedInstanceError, ProviderError
+    from runner.lease import Lease, held
+    from storage.errors import StorageError
+
+    def hear(entry: Entry) -> None:
+        try:
+            accounts.hear(entry)
+        except StorageError as error:
+            warn(f"the end of {entry.label} is not noted in its run: {error}")
+
+    try:
+        working = working_for(facts, provider)
+    except ProviderError as error:
+        return [], [f"whether a machine still works for {facts.plan.run} could not be found out ({error})"]
+    market = open_market(provider, stop)
+    accounts = Accounts(facts.bucket, None, market.clock, reserve_s=0)
+    market = replace(market, listen=hear)
+    destroyed, failures = [], list(working.unsure)
+    for instance in working.instances:
+        try:
+            with held(market, Lease(instance=instance, offer=None, created_s=0)):
+                pass
+        except OrphanedInstanceError as error:  # the others have to go all the same
+            failures.append(str(error))
+        else:
+            destroyed.append(instance.id)
+    for label, instance_id in working.gone.items():
+        market.note("absent" if instance_id is None else "destroyed", label, instance=instance_id)
+    return destroyed, failures
 
 
 def logs(
@@ -146,11 +191,40 @@ def logs(
         _print_from_provider(facts)
 
 
-def working_for(run: str, provider: Provider) -> list[Instance]:
-    """Instances that work for `run`. Raises `ProviderError` when they cannot be listed."""
-    from runner.journal import run_of
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """The machines of one run."""
 
-    return [one for one in provider.instances() if run_of(one.label) == run and not one.is_terminated]
+    instances: tuple[Instance, ...]
+    gone: Mapping[str, str | None]
+    """Label -> instance of what was noted as rented, or asked for, and is proven gone."""
+    unsure: tuple[str, ...]
+    """What could not be found out, one line each."""
+
+
+def working_for(facts: RunFacts, provider: Provider) -> Working:
+    """What works for a run: what is listed, and what is noted as rented and left out of the list.
+
+    Raises `ProviderError` when they cannot be listed.
+    """
+    from runner.accounts import read_rents
+    from runner.census import Note, count, of_run
+    from runner.images import OUR_IMAGES, default_image
+    from runner.journal import Journal, run_of
+
+    run = facts.plan.run
+    rentals = [one for one in Journal().rentals(provider.name) if run_of(one.label) == run]
+    ended = {one.label for one in rentals if not one.open}
+    rents = [one for one in read_rents(facts.bucket) if one.ended_s is None and one.label not in ended]
+    notes = [Note.of_rental(one) for one in rentals if one.open] + [Note.of_rent(one) for one in rents]
+    census = count(provider, notes, now_s=time.time())
+    images = {facts.plan.spec.image or default_image(), *OUR_IMAGES, *(one.intent.image for one in rentals)}
+    known = {one.label: one.instance for one in sorted(notes, key=lambda one: one.instance is not None)}
+    return Working(
+        instances=tuple(of_run(run, census.living, images=images, asked=known)),
+        gone={label: known[label] for label in census.gone},
+        unsure=census.unsure,
+    )
 
 
 def _cancel_members(batch: RunBucket, provider: Provider) -> None:
@@ -214,7 +288,7 @@ def _carry_on(name: str, named: str | None, manner: Manner, *, changes: dict[str
     source = inspect_source(spec, index=index, writes=changes is not None)
     run = Submitted(plan=facts.plan, ticket=ticket, facts=source, bucket=found)
     with stop_on_signals(StopRequest(), say=STOPPING) as stop:
-        carry(run, provider, stop, manner=manner, adopted=working_for(facts.plan.run, provider))
+        carry(run, provider, stop, manner=manner, adopted=working_for(facts, provider).instances)
 
 
 def _print_new(found: RunBucket, seen: set[str]) -> None:
@@ -244,13 +318,12 @@ def _log_line(line: str) -> str:
 
 def _print_from_provider(facts: RunFacts) -> None:
     """What the provider has of a worker that never reached the bucket."""
-    from runner.cli.output import warn
     from runner.errors import ProviderError
     from runner.providers import open_provider
 
     try:
         provider = open_provider(facts.ticket.provider)
-        for instance in working_for(facts.plan.run, provider):
+        for instance in working_for(facts, provider).instances:
             for line in provider.logs(instance.id):
                 sys.stdout.write(f"{one_line(line)}{os.linesep}")
     except ProviderError as error:

@@ -10,10 +10,10 @@ import typer
 from runner.cli.output import one_line, print_json, print_rows, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from runner.provider import Instance
-    from runner.runs import RunFacts
+    from runner.runs import Buckets, RunFacts
 
 DAY_S = 86_400.0
 
@@ -37,31 +37,19 @@ def ps(
       runner ps --bucket b2://bucket --all --json
     """
     from runner.cli.places import look_first, open_buckets, open_providers
-    from runner.errors import MissingInputError, RunnerError
     from runner.journal import run_of
-    from runner.runs import read_run
+    from runner.reap import Verdict
+    from storage.errors import StorageError
 
     buckets, providers = open_buckets(bucket), open_providers()
-    now_s = time.time()
     working: dict[str, list[Instance]] = {}
     for reaped in look_first(providers, buckets):
         gone = {one.instance.id for one in reaped.destroyed}
         for one in reaped.found:
             run = run_of(one.instance.label)
-            if run is not None and one.instance.id not in gone:
+            if run is not None and one.verdict is not Verdict.FOREIGN and one.instance.id not in gone:
                 working.setdefault(run, []).append(one.instance)
-    found: dict[str, RunFacts] = {}
-    for place in buckets.all():
-        for name in place.runs():
-            try:
-                facts = read_run(place.run(name), now_s=now_s)
-            except MissingInputError:
-                continue
-            except RunnerError as error:
-                warn(str(error))
-                continue
-            if all_runs or name in working or facts.ticket.created_s > now_s - DAY_S or facts.end is None:
-                found[name] = facts
+    found = _known(buckets, working, all_runs=all_runs)
     rows = [_describe(facts, working.get(name, ())) for name, facts in sorted(found.items())]
     if json:
         print_json(rows)
@@ -69,6 +57,35 @@ def ps(
         print_rows([("run", "state", "segments", "frames", "spent", "machine", "output"), *map(_row, rows)])
     else:
         print("no runs")
+    for location, reason in buckets.away.items():
+        warn(f"the runs in {location} are left out: {reason}")
+    if away := [one for one in buckets.named if one in buckets.away]:
+        raise StorageError(f"{', '.join(away)} could not be looked at: see above; try again later")
+
+
+def _known(buckets: Buckets, working: Collection[str], *, all_runs: bool) -> dict[str, RunFacts]:
+    """The runs to show, of every bucket that answers; why another does not is in `buckets.away`."""
+    from runner.errors import MissingInputError, RunnerError
+    from runner.runs import read_run
+    from storage.errors import StorageError
+
+    now_s = time.time()
+    found: dict[str, RunFacts] = {}
+    for location, place in buckets.look_all().items():
+        try:
+            for name in place.runs():
+                try:
+                    facts = read_run(place.run(name), now_s=now_s)
+                except MissingInputError:
+                    continue
+                except RunnerError as error:
+                    warn(str(error))
+                    continue
+                if all_runs or name in working or facts.ticket.created_s > now_s - DAY_S or facts.end is None:
+                    found[name] = facts
+        except StorageError as error:
+            buckets.away[location] = str(error)
+    return found
 
 
 def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:

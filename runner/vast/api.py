@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CREATE_PENALTY_S: Final = 12.0
 """How long renting is refused after it was tried too soon."""
+LONGEST_HOLD_S: Final = 60.0
+"""However long the service asks to wait: a wait in here hears no signal, so whoever rents does the waiting."""
 LOG_WAIT_S: Final = 45.0
 """A log takes a while to get to where it is read."""
 MAX_PAGES: Final = 1000
@@ -106,7 +108,8 @@ class VastClient:
         if isinstance(refused, InstanceGoneError):  # 404 `not_found`: here it speaks of the offer
             raise OfferGoneError(str(refused))
         if isinstance(refused, RateLimitError):
-            self._http.pace.hold(Endpoint.CREATE, refused.retry_after_s or CREATE_PENALTY_S)
+            hold_s = min(refused.retry_after_s or CREATE_PENALTY_S, LONGEST_HOLD_S)
+            self._http.pace.hold(Endpoint.CREATE, hold_s)
         raise refused
 
     def instances(self) -> list[Instance]:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from runner.errors import OfferGoneError, UnansweredError, UnknownOutcomeError
+from runner.errors import OfferGoneError, RateLimitError, UnansweredError, UnknownOutcomeError
 from runner.journal import Entry, Journal
 from runner.provider import Instance, Offer, State
 
@@ -35,6 +35,8 @@ class Create(Enum):
     """An error that names the instance, which exists."""
     STOPPED = auto()
     """The reply is lost, and the instance is there, stopped."""
+    TOO_OFTEN = auto()
+    """Refused, with the advice to come back tomorrow."""
 
 
 class Destroy(Enum):
@@ -50,6 +52,8 @@ class Destroy(Enum):
 class Look(Enum):
     WELL = auto()
     LOST = auto()
+    EMPTY = auto()
+    """A list without anything in it, and wrong."""
 
 
 class RefusedAfterError(UnknownOutcomeError):
@@ -90,6 +94,8 @@ class MemoryMarket:
     destroys: list[Destroy] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     existing: dict[str, Instance] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
+    """Instances that the list leaves out."""
     back: list[tuple[float, Instance]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     """Labels of all requests to rent."""
@@ -116,6 +122,10 @@ class MemoryMarket:
             raise OfferGoneError("gone")
         if how is Create.LOST_BEFORE:
             raise UnansweredError("lost")
+        if how is Create.TOO_OFTEN:
+            refused = RateLimitError("too often")
+            refused.retry_after_s = 86_400.0
+            raise refused
         made = self.add(request.label, request.image, offer, stopped=how is Create.STOPPED)
         self.life.step()
         if how in {Create.LOST_AFTER, Create.STOPPED}:
@@ -140,8 +150,9 @@ class MemoryMarket:
         return made
 
     def instances(self) -> Sequence[Instance]:
-        self._look()
-        return list(self.existing.values())
+        if self._look() is Look.EMPTY:
+            return []
+        return [one for one in self.existing.values() if one.id not in self.hidden]
 
     def show(self, instance_id: str) -> Instance | None:
         self._look()
@@ -174,13 +185,15 @@ class MemoryMarket:
         self.destroys.clear()
         self.looks.clear()
 
-    def _look(self) -> None:
+    def _look(self) -> Look:
         self.life.step()
         for entry in [one for one in self.back if one[0] <= self.life.now()]:
             self.back.remove(entry)
             self.existing[entry[1].id] = replace(entry[1], state=State.RUNNING)
-        if (self.looks.pop(0) if self.looks else Look.WELL) is Look.LOST:
+        how = self.looks.pop(0) if self.looks else Look.WELL
+        if how is Look.LOST:
             raise UnansweredError("lost")
+        return how
 
 
 class MortalJournal(Journal):

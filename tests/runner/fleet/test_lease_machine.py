@@ -80,7 +80,7 @@ class Renting(RuleBasedStateMachine):
             provider=self.market, journal=MortalJournal(self.journal, self.life), clock=self.life, stop=stop
         )
         offers = self.market.offers(Requirements(), max_price_usd_per_h=None)
-        unsure = ends == "kept" or Destroy.BACK_LATER in faults["destroys"]
+        unsure = ends == "kept" or Destroy.BACK_LATER in faults["destroys"] or Look.EMPTY in faults["looks"]
         try:
             with (
                 suppress(ProviderError, Interrupted, ZeroDivisionError),

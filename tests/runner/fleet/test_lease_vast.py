@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from runner.clock import StopRequest
-from runner.errors import Interrupted, OfferGoneError, OrphanedInstanceError
-from runner.journal import Journal
-from runner.lease import Market, lease
+from runner.errors import Interrupted, OfferGoneError, OrphanedInstanceError, RateLimitError
+from runner.journal import Journal, deadline_in
+from runner.lease import RATE_LIMIT_TRIES, Market, lease
 from runner.provider import InstanceRequest
 from runner.reap import RunState, reap
 from runner.spec import Requirements
@@ -19,7 +20,7 @@ from tests.runner.vast.clocks import VirtualClock
 from tests.runner.vast.fake import IMAGE, FakeVast, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from runner.provider import Offer
@@ -32,7 +33,7 @@ class Ticking:
 
     def __init__(self, clock: VirtualClock) -> None:
         self.now = clock.time
-        self.sleep = clock.sleep
+        self.sleep: Callable[[float], None] = clock.sleep
 
 
 class Runs:
@@ -126,6 +127,72 @@ def test_an_end_is_asked_for_until_it_is_proven(bench: Bench, fault: dict[str, A
     assert bench.vast.billing() == []
 
 
+TOO_OFTEN: Final = {"success": False, "error": "rate_limit", "msg": "API requests too frequent"}
+
+
+def test_a_day_that_renting_shall_wait_is_a_minute(bench: Bench) -> None:
+    """Asked again under another label, with the end that is true by then."""
+    bench.vast.break_next("create", times=2, status=429, headers={"Retry-After": "86400"}, body=TOO_OFTEN)
+    offers, began_s, ends = bench.offers(), bench.clock.now(), []
+
+    def end_of(_: Offer) -> float:
+        ends.append(bench.clock.now() + 600)
+        return ends[-1]
+
+    with lease(bench.market, offers, request, run=RUN, ends=end_of) as leased:
+        assert bench.clock.now() - began_s < 150
+        assert leased.offer == offers[0]
+        assert deadline_in(leased.instance.label) == math.ceil(ends[-1])
+    asked = [call.body["label"] for call in bench.vast.calls("create")]
+    assert len(asked) == len(set(asked)) == 3
+    assert ends[-1] - ends[0] > 100
+    assert not any(one.open for one in bench.journal.rentals())
+
+
+def test_renting_that_is_refused_without_end_is_an_error(bench: Bench) -> None:
+    bench.vast.break_next("create", times=99, status=429, headers={"Retry-After": "86400"}, body=TOO_OFTEN)
+    with pytest.raises(RateLimitError), bench.lease():
+        pass
+    assert len(bench.vast.calls("create")) == RATE_LIMIT_TRIES
+    assert not any(one.open for one in bench.journal.rentals())
+
+
+def test_a_request_to_stop_is_heard_while_renting_has_to_wait(bench: Bench) -> None:
+    bench.vast.break_next("create", times=99, status=429, headers={"Retry-After": "600"}, body=TOO_OFTEN)
+    began_s = bench.clock.now()
+
+    def sleep(seconds: float) -> None:
+        bench.vast.clock.sleep(seconds)
+        if bench.clock.now() > began_s + 20:
+            bench.stop.make()
+
+    bench.clock.sleep = sleep
+    with pytest.raises(Interrupted), bench.lease():
+        pass
+    assert bench.clock.now() < began_s + 30
+    assert len(bench.vast.calls("create")) == 1
+
+
+def test_what_was_refused_for_coming_too_often_and_is_there_is_used(bench: Bench) -> None:
+    bench.vast.break_next("create", status=429, after=True, body=TOO_OFTEN)
+    with bench.lease() as leased:
+        assert bench.vast.billing() == [int(leased.instance.id)]
+    assert bench.vast.billing() == []
+
+
+def test_an_offer_that_leaves_too_little_time_is_not_asked_for(bench: Bench) -> None:
+    offers = bench.offers()
+
+    def end_of(offer: Offer) -> float:
+        if offer == offers[0]:
+            raise OfferGoneError(f"{offer} costs more than is left")
+        return bench.clock.now() + 600
+
+    with lease(bench.market, offers, request, run=RUN, ends=end_of) as leased:
+        assert leased.offer == offers[1]
+    assert len(bench.vast.calls("create")) == 1
+
+
 def test_minutes_of_silence_at_the_end(bench: Bench) -> None:
     with bench.lease():
         bench.vast.silence(200)
@@ -169,6 +236,21 @@ def test_others_are_never_touched(bench: Bench) -> None:
     bench.runs.finished = True
     bench.reap()
     assert all(one.exists for one in foreign)
+
+
+def test_a_lost_reply_takes_over_nobody_elses(bench: Bench) -> None:
+    """Of two instances under the label, the one with another image is somebody else's."""
+    foreign = []
+
+    def copied(offer: Offer, label: str) -> InstanceRequest:
+        foreign.append(bench.vast.add_foreign(label=label, image="other/x:1"))
+        return request(offer, label)
+
+    bench.vast.break_next("create", lose=True)
+    with lease(bench.market, bench.offers(), copied, run=RUN) as leased:
+        assert leased.instance.id != str(foreign[0].id)
+    assert foreign[0].exists
+    assert bench.vast.billing() == []
 
 
 def test_a_request_to_stop_comes_first(bench: Bench) -> None:

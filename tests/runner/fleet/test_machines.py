@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runner.accounts import Accounts
-from runner.errors import UnansweredError
+from runner.errors import OfferGoneError, PlanError, UnansweredError
+from runner.journal import deadline_in
 from runner.machines import Machines
 from runner.spending import Rent
 from runner.standing import Choice, Outcome
@@ -91,6 +92,39 @@ def test_what_was_not_had_and_comes_late_is_ended(stage: Stage, memory: MemoryMa
     laptop.machines.disarm(late.label)
     assert laptop.machines.alive() == []
     assert memory.existing == {}
+
+
+def test_another_image_under_a_label_of_the_run_is_somebody_elses(stage: Stage, memory: MemoryMarket) -> None:
+    laptop = Laptop(stage, memory)
+    own = laptop.rents(1)
+    foreign = memory.add(f"framehaul-{stage.plan.run}-0-9", "else/x:1")
+    assert laptop.machines.alive() == [own]
+    assert not laptop.machines.sweep(own.id)
+    assert set(memory.existing) == {own.id, foreign.id}
+
+
+def test_offers_that_others_take_are_no_machines_that_failed(stage: Stage, memory: MemoryMarket) -> None:
+    memory.creates = [Create.GONE] * 99
+    with pytest.raises(OfferGoneError, match=r"8 searches in a row led to no machine .*gone.*runner resume") as failed:
+        stage.conductor().conduct()
+    assert "did no segment" not in str(failed.value)
+    assert len(memory.asked) == 8 * 4
+
+
+def test_waiting_costs_what_the_next_machine_may(stage: Stage, memory: MemoryMarket) -> None:
+    """Each request has the end that budget and time allow when it is sent, and no machine is rented for nothing."""
+    memory.creates = [Create.LOST_BEFORE] * 99
+    conductor = stage.conductor(least_s=60.0)
+    with pytest.raises((OfferGoneError, PlanError)):
+        conductor.conduct()
+    for label in memory.asked:
+        rent = conductor.accounts.get(label)
+        assert rent is not None
+        told = deadline_in(label)
+        assert told is not None
+        assert rent.deadline_s <= told < rent.deadline_s + 2
+        assert rent.deadline_s >= rent.asked_s + 60
+    assert len(memory.asked) > 1
 
 
 def test_what_was_asked_for_and_lost_can_do_nothing(stage: Stage, memory: MemoryMarket) -> None:

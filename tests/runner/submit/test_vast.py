@@ -153,6 +153,19 @@ def test_a_signal_ends_the_machine(desk: Desk, vast: FakeVast, clip: Path, tmp_p
     assert vast.billing() == []
 
 
+def test_a_signal_ends_the_wait_before_renting(desk: Desk, vast: FakeVast, clip: Path, tmp_path: Path) -> None:
+    """The service asks to come back in an hour."""
+    body = {"success": False, "error": "rate_limit", "msg": "API requests too frequent"}
+    vast.break_next("create", status=429, headers={"Retry-After": "3600"}, body=body)
+    job = desk.start("submit", clip, tmp_path / "out.mkv", *RENTED, *CHAIN)
+    until(lambda: vast.calls("create"), watched=job)
+    job.send_signal(signal.SIGTERM)
+    _, told = job.communicate(timeout=50)
+    assert job.returncode == 130, told
+    assert len(vast.calls("create")) == 1
+    assert desk.run("reap").returncode == 0
+
+
 def test_an_orphan_is_loud(desk: Desk, vast: FakeVast, clip: Path, tmp_path: Path) -> None:
     job = desk.start("submit", clip, tmp_path / "out.mkv", *RENTED, *CHAIN)
     until(vast.billing, watched=job)
