@@ -15,6 +15,7 @@ import pytest
 
 from kernels.backends import probe
 from runner.bench.cases import CASES, HEIGHTS, PIPELINES
+from runner.bench.encoder_suite import ENCODERS, measure_encoder
 from runner.bench.kernel_suite import measure_kernels
 from runner.bench.pipeline_suite import measure_pipeline
 
@@ -64,4 +65,12 @@ def test_pipelines(benchmark: BenchmarkFixture, device: str) -> None:
     pedantic: Callable[..., Report] = benchmark.pedantic
     report = pedantic(lambda: measure_pipeline(PIPELINES, CHOSEN, show), rounds=1, iterations=1)
     assert report.on_gpu
+    keep(report, device)
+
+
+def test_encoders(benchmark: BenchmarkFixture, device: str) -> None:
+    """NVENC at each preset; on a GPU without one, the result says so."""
+    pedantic: Callable[..., Report] = benchmark.pedantic
+    report = pedantic(lambda: measure_encoder(ENCODERS, CHOSEN, show, frames=240), rounds=1, iterations=1)
+    assert report.rows or report.not_measured
     keep(report, device)

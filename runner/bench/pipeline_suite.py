@@ -24,12 +24,12 @@ from runner.bench.cases import FORMAT, size_of
 from runner.bench.rows import Report, Row, cores, cpu_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from runner.bench.cases import Case
 
 FRAMES: Final = 120
-_RATE: Final = 25
+RATE: Final = 25
 _CODEC: Final = ClipCodec(options={"crf": "18", "preset": "ultrafast"})
 
 
@@ -59,23 +59,29 @@ def measure_pipeline(
     return Report(suite="pipeline", device=device, on_gpu=on_gpu, rows=tuple(rows), not_measured=left_out)
 
 
-def _write(path: Path, height: int, frames: int) -> None:
+def moving(form: VideoFormat, frames: int) -> Iterator[Frame]:
     """A soft picture with a little noise that moves: about as hard to code as film."""
-    width, height = size_of(height)
+    width, height = form.width, form.height
     rng = np.random.default_rng(5)
-    form = VideoFormat(width=width, height=height, pixel_format=pixel_format(FORMAT), frame_rate=Fraction(_RATE))
     y, x = np.mgrid[: 2 * height, : 2 * width]
     wide = 128 + 60 * np.sin(x / 37) * np.cos(y / 23) + rng.normal(0, 2, x.shape)
     luma = np.clip(wide, 16, 235).astype(np.uint8)
     chroma = np.full(form.plane_size(1), 128, np.uint8)
+    for i in range(frames):
+        top, left = 3 * i % height, 5 * i % width
+        planes = (np.ascontiguousarray(luma[top : top + height, left : left + width]), chroma, chroma)
+        yield Frame(planes=planes, format=form, pts=i, time_base=Fraction(1, RATE), duration=1, index=i)
+
+
+def _write(path: Path, height: int, frames: int) -> None:
+    width, height = size_of(height)
+    form = VideoFormat(width=width, height=height, pixel_format=pixel_format(FORMAT), frame_rate=Fraction(RATE))
     with (
         path.open("wb") as file,
-        ClipWriter(file, form, time_base=Fraction(1, _RATE), codec=_CODEC, container="mp4") as writer,
+        ClipWriter(file, form, time_base=Fraction(1, RATE), codec=_CODEC, container="mp4") as writer,
     ):
-        for i in range(frames):
-            top, left = 3 * i % height, 5 * i % width
-            planes = (np.ascontiguousarray(luma[top : top + height, left : left + width]), chroma, chroma)
-            writer.write(Frame(planes=planes, format=form, pts=i, time_base=Fraction(1, _RATE), duration=1, index=i))
+        for frame in moving(form, frames):
+            writer.write(frame)
 
 
 def _decode(clip: Path) -> tuple[float, str]:

@@ -19,12 +19,13 @@ class Suite(StrEnum):
 
     KERNELS = "kernels"
     PIPELINE = "pipeline"
+    ENCODER = "encoder"
 
 
 def bench(
     *,
     suite: Annotated[
-        Suite, typer.Option("--suite", help="Operations and chains alone, or whole jobs against decoding alone.")
+        Suite, typer.Option("--suite", help="Operations and chains alone, whole jobs against decoding alone, or NVENC.")
     ] = Suite.KERNELS,
     height: Annotated[
         list[int] | None,
@@ -33,9 +34,7 @@ def bench(
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="NAME", help="Start of a case's name; may be repeated.")
     ] = None,
-    frames: Annotated[
-        int, typer.Option("--frames", min=2, max=100_000, help="Frames of the clip of a pipeline.")
-    ] = 120,
+    frames: Annotated[int, typer.Option("--frames", min=2, max=100_000, help="Frames of a pipeline or encoder.")] = 120,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Write what --json prints there as well.")
     ] = None,
@@ -53,10 +52,12 @@ def bench(
       runner bench --suite pipeline --height 1080 --json
     """
     from runner.bench.cases import CASES, HEIGHTS, PIPELINES, by_name
+    from runner.bench.encoder_suite import ENCODERS, measure_encoder
 
     is_kernels = suite is Suite.KERNELS
+    known = {Suite.KERNELS: CASES, Suite.PIPELINE: PIPELINES, Suite.ENCODER: ENCODERS}
     try:
-        cases = by_name(tuple(only or ()), CASES if is_kernels else PIPELINES)
+        cases = by_name(tuple(only or ()), known[suite])
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--only") from None
     heights = tuple(height or (HEIGHTS if is_kernels else (1080,)))
@@ -71,6 +72,8 @@ def bench(
         from runner.bench.kernel_suite import measure_kernels
 
         report = measure_kernels(cases, heights, on_row)
+    elif suite is Suite.ENCODER:
+        report = measure_encoder(cases, heights, on_row, frames=frames)
     else:
         from runner.bench.pipeline_suite import measure_pipeline
 
