@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.kernels.nv.test_jobs import prepare, run
+
 if TYPE_CHECKING:
     from tests.kernels.nv.conftest import Machine
 
@@ -95,6 +97,14 @@ def test_what_works_is_balanced_by_itself(machine: Machine, current: str) -> Non
     made, destroyed = contexts(machine)
     assert destroyed == made
     assert len(made) == 3
+
+
+def test_a_job_that_encodes_in_software_leaves_none(machine: Machine) -> None:
+    lacking = prepare(machine).with_(NV_ENCODERS="none")
+    assert run(lacking, "--vf", "hflip").encoder == "software"
+    made, destroyed = contexts(lacking)
+    assert made
+    assert sorted(destroyed) == made
 
 
 def test_a_codec_that_is_lacking_is_asked_for_once(machine: Machine) -> None:
