@@ -141,6 +141,7 @@ class FakeInstance:
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
+            "CUDA_VISIBLE_DEVICES": "",  # whatever GPU is offered, the process that stands for the machine has none
             "VAST_URL": url,  # an image for the fake has it set; the real API is where it always is
             **image.env,
             "CONTAINER_ID": str(self.id),
