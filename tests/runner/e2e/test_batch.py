@@ -130,3 +130,26 @@ def test_the_image_is_billed_too(stage: Stage, films: list[bytes]) -> None:
     put(stage, films[:2])
     told = stage.desk.json(*stage.words("in/*.mp4", "out/", *WORDS))
     assert 0.08 < stage.vast.spent_usd() <= told["spent_usd"] < 1
+
+
+def test_a_lost_machine_is_replaced_for_what_is_left(stage: Stage, films: list[bytes]) -> None:
+    """The next one is weighed, and billed, for the other files only."""
+    for offer in stage.vast.offers:
+        offer["inet_down_cost"], offer["inet_up_cost"] = 0.0, 20.0
+    put(stage, films)
+    job = stage.desk.start(*stage.words("in/*.mp4", "out/", *WORDS, "--json"))
+    until(lambda: "out/0.mkv" in {one.key for one in stage.store("output").list("out/")}, watched=job)
+    until(lambda: len(stage.commits()) >= 2, watched=job)
+    (first,) = stage.vast.billing()
+    stage.vast.outbid(first)
+    out, err = job.communicate(timeout=LONG_S)
+    assert job.returncode == 0, err
+    told = json.loads(out)
+    assert told["done"] == COUNT
+    one, other = sorted(rents(stage), key=lambda rent: rent.asked_s)
+    assert 0 < other.traffic_usd < one.traffic_usd
+    for rent in (one, other):
+        (instance,) = (made for made in stage.vast.instances.values() if made.label == rent.label)
+        assert 0 < instance.meter.traffic_usd <= float(rent.traffic_usd)
+    assert stage.vast.billing() == []
+    assert stage.vast.spent_usd() <= told["spent_usd"] <= 1
