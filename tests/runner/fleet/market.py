@@ -50,10 +50,14 @@ class Destroy(Enum):
 
 
 class Look(Enum):
+    """How a question about what there is goes."""
+
     WELL = auto()
     LOST = auto()
     EMPTY = auto()
-    """A list without anything in it, and wrong."""
+    """A list without anything in it, and wrong; who asks for one instance is told the truth."""
+    LIE = auto()
+    """Whatever is asked, there is nothing."""
 
 
 class RefusedAfterError(UnknownOutcomeError):
@@ -150,13 +154,12 @@ class MemoryMarket:
         return made
 
     def instances(self) -> Sequence[Instance]:
-        if self._look() is Look.EMPTY:
+        if self._look() in {Look.EMPTY, Look.LIE}:
             return []
         return [one for one in self.existing.values() if one.id not in self.hidden]
 
     def show(self, instance_id: str) -> Instance | None:
-        self._look()
-        return self.existing.get(instance_id)
+        return None if self._look() is Look.LIE else self.existing.get(instance_id)
 
     def destroy(self, instance_id: str) -> None:
         self.life.step()

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from runner.bucket import Bucket
 from runner.clock import StopRequest
 from runner.errors import Interrupted, ProviderError
-from runner.journal import Journal, run_of
+from runner.journal import PREFIX, Journal, run_of
 from runner.lease import Lease, Market, held, lease
 from runner.provider import InstanceRequest, Offer
-from runner.reap import RunState, reap
+from runner.reap import reap
+from runner.runs import Buckets, KnownRuns
 from runner.spec import Requirements
-from runner.ticket import new_run
+from runner.ticket import End, Ticket, new_run
+from storage.uri import LocalUri
 from tests.runner.fleet.market import OURS, Create, Destroy, Killed, Life, Look, MemoryMarket, MortalJournal
+from tests.runner.fleet.stage import make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FAULTS = {
     "creates": st.lists(st.sampled_from(Create), max_size=4),
@@ -28,23 +38,55 @@ FAULTS = {
 MAX_LIFE_S = 3600.0
 
 
-class Runs:
-    """Which runs go on."""
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that this machine remembers are those of the test: none."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
-    def __init__(self) -> None:
-        self.states: dict[str, RunState] = {}
-        self.deadlines: dict[str, float] = {}
 
-    def state(self, run: str) -> RunState:
-        return self.states.get(run, RunState.UNKNOWN)
+class Folders:
+    """The runs' folders in a bucket, as `runner submit` writes them, and what reaping reads there."""
 
-    def image(self, run: str) -> str | None:
-        del run
-        return None
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.bucket = Bucket(LocalUri(folder))
 
-    def deadline_s(self, run: str, label: str) -> float | None:
-        del label
-        return self.deadlines.get(run)
+    @property
+    def known(self) -> KnownRuns:
+        """As each command opens it."""
+        return KnownRuns(Buckets([str(self.bucket)]))
+
+    def begin(self, run: str, now_s: float, deadline_s: float) -> None:
+        found = self.bucket.run(run)
+        ticket = Ticket(
+            run=run, created_s=now_s, deadline_s=deadline_s, provider="memory", given_input="in", given_output="out",
+            made="out", host="here",
+        )  # fmt: skip
+        found.write(found.folder.ticket, ticket)
+        found.write(found.folder.plan, make_plan(run, 1, "out"))
+
+    def end(self, run: str, how: str, now_s: float) -> None:
+        found = self.bucket.run(run)
+        if how == "forgotten":
+            rmtree(self.folder / "ctl" / run)
+        elif how != "going":
+            found.write(found.folder.end, End.model_validate({"state": how, "time_s": now_s}))
+
+    @contextmanager
+    def hidden(self, *, hides: bool) -> Iterator[None]:
+        """Nothing in the bucket can be read."""
+        control, away = self.folder / "ctl", self.folder / "away"
+        if not hides or not control.exists():
+            yield
+            return
+        control.rename(away)
+        control.symlink_to(control)
+        try:
+            yield
+        finally:
+            control.unlink()
+            away.rename(control)
 
 
 class Renting(RuleBasedStateMachine):
@@ -56,7 +98,7 @@ class Renting(RuleBasedStateMachine):
         self.life = Life()
         self.market = MemoryMarket(self.life)
         self.journal = Journal(Path(self.folder.name) / "journal.jsonl")
-        self.runs = Runs()
+        self.folders = Folders(Path(self.folder.name) / "bucket")
         foreign = [("framehaul-somebody", OURS), ("other", OURS), ("framehaul-20260101-000000-abcdef-0-aa", "else/x:1")]
         self.foreign = [self.market.add(label, image).id for label, image in foreign]
 
@@ -64,14 +106,12 @@ class Renting(RuleBasedStateMachine):
         faults=st.fixed_dictionaries(FAULTS),
         dies_after=st.none() | st.integers(0, 25),
         ends=st.sampled_from(["well", "badly", "kept", "interrupted"]),
-        ended=st.booleans(),
+        becomes=st.sampled_from(["going", "finished", "cancelled", "failed", "forgotten"]),
     )
-    def a_process_rents(
-        self, faults: dict[str, list[object]], dies_after: int | None, ends: str, *, ended: bool
-    ) -> None:
+    def a_process_rents(self, faults: dict[str, list[object]], dies_after: int | None, ends: str, becomes: str) -> None:
         run = new_run(self.life.now())
-        self.runs.states[run] = RunState.GOING
-        self.runs.deadlines[run] = self.life.now() + MAX_LIFE_S
+        self.deadline_s = self.life.now() + MAX_LIFE_S
+        self.folders.begin(run, self.life.now(), self.deadline_s)
         for name, values in faults.items():
             getattr(self.market, name)[:] = values
         self.life.steps_left = dies_after
@@ -80,7 +120,9 @@ class Renting(RuleBasedStateMachine):
             provider=self.market, journal=MortalJournal(self.journal, self.life), clock=self.life, stop=stop
         )
         offers = self.market.offers(Requirements(), max_price_usd_per_h=None)
-        unsure = ends == "kept" or Destroy.BACK_LATER in faults["destroys"] or Look.EMPTY in faults["looks"]
+        unsure = ends == "kept" or Destroy.BACK_LATER in faults["destroys"] or Look.LIE in faults["looks"]
+        if Look.EMPTY in faults["looks"]:  # what has no number can be found in lists alone
+            unsure = unsure or bool({Create.LOST_AFTER, Create.STOPPED} & set(faults["creates"]))
         try:
             with (
                 suppress(ProviderError, Interrupted, ZeroDivisionError),
@@ -98,22 +140,28 @@ class Renting(RuleBasedStateMachine):
             assert all(run_of(one.label) != run for one in self.market.existing.values())
         self.life.steps_left = None
         self.market.heal()
-        if ended:
-            self.runs.states[run] = RunState.FINISHED
+        self.folders.end(run, becomes, self.life.now())
 
     def request(self, offer: Offer, label: str) -> InstanceRequest:
         del offer
-        run = run_of(label)
-        assert run is not None
-        return InstanceRequest(label=label, image=OURS, command=(), boot_url="x", deadline_s=self.runs.deadlines[run])
+        return InstanceRequest(label=label, image=OURS, command=(), boot_url="x", deadline_s=self.deadline_s)
 
-    @rule(faults=st.fixed_dictionaries(FAULTS), dies_after=st.none() | st.integers(0, 25))
-    def somebody_reaps_in_bad_weather(self, faults: dict[str, list[object]], dies_after: int | None) -> None:
+    @rule(
+        faults=st.fixed_dictionaries(FAULTS),
+        dies_after=st.none() | st.integers(0, 25),
+        elsewhere=st.booleans(),
+        hides=st.booleans(),
+    )
+    def somebody_reaps_in_bad_weather(
+        self, faults: dict[str, list[object]], dies_after: int | None, *, elsewhere: bool, hides: bool
+    ) -> None:
+        """Here or on another laptop; perhaps while the bucket does not answer."""
         for name, values in faults.items():
             getattr(self.market, name)[:] = values
         self.life.steps_left = dies_after
-        with suppress(Killed, ProviderError):
-            reap(self.market, MortalJournal(self.journal, self.life), self.runs, images={OURS}, clock=self.life)
+        journal = MortalJournal(self.journal_of(elsewhere=elsewhere), self.life)
+        with suppress(Killed, ProviderError), self.folders.hidden(hides=hides):
+            reap(self.market, journal, self.folders.known, images={OURS}, clock=self.life)
         self.life.steps_left = None
         self.market.heal()
 
@@ -134,17 +182,36 @@ class Renting(RuleBasedStateMachine):
             assert instance.id not in self.market.existing
             return
 
-    @rule()
-    def all_is_reaped(self) -> None:
+    def journal_of(self, *, elsewhere: bool) -> Journal:
+        return Journal(Path(self.folder.name) / "elsewhere.jsonl") if elsewhere else self.journal
+
+    @rule(elsewhere=st.booleans())
+    def all_is_reaped(self, *, elsewhere: bool) -> None:
         """In good weather, everything whose time has come goes, and the journal knows it."""
         self.life.now_s += MAX_LIFE_S + 100
-        reaped = reap(self.market, self.journal, self.runs, images={OURS}, clock=self.life)
-        assert reaped.failures == ()
-        assert set(self.market.existing) <= set(self.foreign)
-        self.life.now_s += 1000
-        reap(self.market, self.journal, self.runs, images={OURS}, clock=self.life)  # what came back, or came late
+        for _ in range(2):  # the second time, what came back or came late
+            journal = self.journal_of(elsewhere=elsewhere)
+            reaped = reap(self.market, journal, self.folders.known, images={OURS}, clock=self.life)
+            assert reaped.failures == ()
+            assert set(self.market.existing) <= set(self.foreign)
+            self.life.now_s += 1000
+        reap(self.market, self.journal, self.folders.known, images={OURS}, clock=self.life)
         assert set(self.market.existing) == set(self.foreign)
         assert not any(one.open for one in self.journal.rentals())
+
+    @rule()
+    def what_goes_on_is_left_alone(self) -> None:
+        """A run that is neither over nor late keeps its instance, whoever reaps, and whether the bucket answers."""
+        now_s = self.life.now()
+        run = new_run(now_s)
+        self.folders.begin(run, now_s, now_s + MAX_LIFE_S)
+        made = self.market.add(f"{PREFIX}{run}-0-cafe", OURS)
+        for hides in (True, False):
+            with self.folders.hidden(hides=hides):
+                journal = self.journal_of(elsewhere=True)
+                reap(self.market, journal, self.folders.known, images={OURS}, clock=self.life)
+            assert made.id in self.market.existing
+        del self.market.existing[made.id]
 
     @invariant()
     def nobody_else_is_touched(self) -> None:
@@ -161,7 +228,7 @@ class Renting(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
-            self.all_is_reaped()
+            self.all_is_reaped(elsewhere=False)
             self.folder.cleanup()
 
 
