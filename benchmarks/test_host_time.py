@@ -6,6 +6,7 @@ A GPU adds the engine's own calls: three waits, two events, one graph and one ar
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from kernels.surface import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -44,6 +46,9 @@ class NullEngine:
     def __init__(self) -> None:
         self.addresses: dict[int, int] = {}
         self.replays = 0
+
+    def current(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def load(self, kernel: Kernel) -> Kernel:
         return kernel
@@ -72,10 +77,10 @@ class NullEngine:
     def copy(self, source: Any, target: Any, queue: Queue) -> None:
         pass
 
-    def record(self, queue: Queue) -> Queue:
+    def record(self, queue: Queue, event: Any = None) -> Queue:  # noqa: ARG002 - nothing happens
         return queue
 
-    def wait(self, queue: Queue, event: Any) -> None:
+    def wait(self, queue: Any, event: Any) -> None:
         pass
 
     def finish(self, event: Any) -> None:

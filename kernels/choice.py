@@ -17,7 +17,7 @@ from kernels.io.software_encoder import SoftwareEncoder
 from kernels.io.source import codec_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from fractions import Fraction
 
     from kernels.frame import Frame
@@ -65,6 +65,8 @@ class Choice:
         self._resolved: Resolution | None = None
         self._nv_decoder: NvDecoder | None = None
         self._nv_encoder: NvEncoder | None = None
+        self._reader: Any = None
+        """The stream that the encoder reads on, on the GPU."""
         self.warnings: list[str] = []
         self.decoder_name = self.encoder_name = SOFTWARE
         """'software', 'NVDEC', 'NVENC'."""
@@ -88,7 +90,8 @@ class Choice:
         if self._wishes.decode is Backend.CPU or reason:
             self._settle(self._wishes.decode, "decoding", reason)
             return SoftwareDecoder(source, strict=self._strict, **common)
-        from kernels.io.nvdec import DeviceMemory, HostMemory, NvDecoder
+        from kernels.io.nvdec import NvDecoder
+        from kernels.io.nvdec_memory import DeviceMemory, HostMemory
 
         memory = DeviceMemory.on_gpu() if on_gpu else HostMemory()
         insist = self._wishes.decode is Backend.CUDA
@@ -141,6 +144,7 @@ class Choice:
             from kernels.io.nvenc import DeviceMemory, HostMemory, NvEncoder
 
             memory: Memory = DeviceMemory.on_gpu() if self.backend is Backend.CUDA else HostMemory()
+            self._reader = memory.reader
             self._nv_encoder = NvEncoder(
                 settings, format_, time_base=time_base, side_data=side_data, caps=caps, memory=memory
             )
@@ -154,14 +158,15 @@ class Choice:
         stays = self._nv_encoder is not None and self.backend is Backend.CUDA
         return pixel.as_surface() if stays else pixel
 
-    def executor(self, plan: Plan, on_gpu: Plan | None = None) -> Any:
+    def executor(self, plan: Plan, on_gpu: Plan | None = None, *, check: Callable[[], None] = lambda: None) -> Any:
         """What runs `plan`, compiled: a context manager with `run`, and on a GPU `stream`.
 
-        `on_gpu` runs there instead: the same plan with samples stored as `taken` says.
+        `on_gpu` runs there instead: the same plan with samples stored as `taken` says. `check` raises when the job is
+        to end; it is asked wherever frames are waited for.
         """
         if self.backend is Backend.CUDA:
             try:
-                return self._cuda_executor(on_gpu or plan)
+                return self._cuda_executor(on_gpu or plan, check)
             except UnavailableError as error:
                 if self._wishes.filters is Backend.CUDA:
                     raise
@@ -172,12 +177,16 @@ class Choice:
         executor.warm_up()
         return executor
 
-    def _cuda_executor(self, plan: Plan) -> Any:
+    def _cuda_executor(self, plan: Plan, check: Callable[[], None]) -> Any:
         from kernels.backends.cuda import CudaExecutor
 
         source = None if self._nv_decoder is None else _layout(plan.source)
         target = None if self._nv_encoder is None else _layout(plan.target)
-        executor = CudaExecutor(plan, source=source, target=target)
+        # The decoder's frames are complete, and encoders keep theirs until they have been read.
+        between: dict[str, Any] = {"complete": True, "check": check}
+        if self._reader is not None:
+            between["reader"] = self._reader
+        executor = CudaExecutor(plan, source=source, target=target, **between)
         try:
             executor.warm_up()
         except UnavailableError:

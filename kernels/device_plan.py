@@ -28,6 +28,9 @@ SOURCE: Final = 0
 """Number of the surface that holds the incoming frame."""
 TARGET: Final = 1
 """Number of the surface that the outgoing frame is written to."""
+BATCH_PIXELS: Final = 2 << 20
+"""Smaller frames share launches until they have about as many pixels: 1080p fills a GPU alone."""
+MAX_BATCH: Final = 8
 RING: Final = 8
 """Outgoing batches on the device at most: what waits for an encoder, and what is on its way there."""
 
@@ -91,7 +94,7 @@ class DevicePlan:
         return self.work_bytes + slots * (self.surfaces[SOURCE].size_bytes + self.surfaces[TARGET].size_bytes)
 
     def describe(self) -> dict[str, object]:
-        """JSON-able figures for `runner plan`; bytes are per frame, and per pixel of the larger one."""
+        """JSON-able figures for `runner plan`: launches of a batch, bytes of a frame, and of a pixel of the larger."""
         moved = sum(launch.read_bytes + launch.written_bytes for launch in self.launches)
         pixels = max(f.width * f.height for f in (self.source, self.target))
         return {
@@ -126,6 +129,15 @@ def codec_layout(format_: VideoFormat) -> Layout:
     return Layout.SEMIPLANAR if paired else Layout.STACKED
 
 
+def shared_frames(*formats: VideoFormat) -> int:
+    """Frames that share launches, where the largest is one of `formats`: as many as fill a GPU, a power of two."""
+    pixels = max(format_.width * format_.height for format_ in formats)
+    frames = 1
+    while frames < MAX_BATCH and 2 * frames * pixels <= BATCH_PIXELS:
+        frames *= 2
+    return frames
+
+
 def plan_device(
     plan: Plan, *, source: Layout = Layout.STACKED, target: Layout = Layout.STACKED, frames: int = 1
 ) -> DevicePlan:
@@ -141,6 +153,7 @@ def plan_device(
 def describe_device(plan: Plan) -> dict[str, object]:
     """`DevicePlan.describe` of `plan` between the device's decoder and encoder, or why it cannot run there."""
     try:
-        return plan_device(plan, source=codec_layout(plan.source), target=codec_layout(plan.target)).describe()
+        ends = {"source": codec_layout(plan.source), "target": codec_layout(plan.target)}
+        return plan_device(plan, **ends, frames=shared_frames(plan.source, plan.target)).describe()
     except UnavailableError as error:
         return {"unavailable": str(error)}

@@ -137,12 +137,16 @@ class FrameEngine(Engine, Protocol):
         """Queue the copy of a flat block, one side of which is on the device."""
         ...
 
-    def record(self, queue: Queue) -> Any:
-        """An event: the moment at which all that is in `queue` now is done."""
+    def record(self, queue: Queue, event: Any = None) -> Any:
+        """An event: the moment at which all that is in `queue` now is done.
+
+        `event` is one of before, which stands for that moment from here on; waits for it that are queued already stay
+        what they were.
+        """
         ...
 
-    def wait(self, queue: Queue, event: Any) -> None:
-        """Let what is queued from here on wait for `event`."""
+    def wait(self, queue: Any, event: Any) -> None:
+        """Let what is queued from here on wait for `event`; `queue` is a `Queue`, or a stream of the engine's."""
         ...
 
     def finish(self, event: Any) -> None:

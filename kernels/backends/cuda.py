@@ -13,7 +13,7 @@ import numpy as np
 from kernels import cubins
 from kernels.backends.device import DeviceExecutor
 from kernels.device_plan import RING
-from kernels.errors import KernelsError, UnavailableError
+from kernels.errors import FormatError, KernelsError, UnavailableError
 from kernels.launch import Queue
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from kernels.frame import Frame
+    from kernels.backends.device_batches import Batch
     from kernels.launch import Kernel
     from kernels.plan import Plan
     from kernels.surface import Layout
@@ -32,6 +32,13 @@ DEFAULT_SHARED_BYTES: Final = 48 << 10
 """Dynamic shared memory that a kernel may use without asking for more."""
 _DLPACK_CUDA: Final = 2  # kDLCUDA of dlpack.h
 _FAILED: Final = "the GPU failed"
+_FAULTS: Final = (
+    cupy.cuda.compiler.CompileException,
+    cupy.cuda.driver.CUDADriverError,
+    cupy.cuda.memory.OutOfMemoryError,
+    cupy.cuda.runtime.CUDARuntimeError,
+    RuntimeError,
+)
 _NOTHING_TO_DO: Final = nullcontext()
 
 
@@ -46,16 +53,21 @@ class CudaExecutor(DeviceExecutor):
         target: Layout | None = None,
         batch: int | None = None,
         ring: int = RING,
+        **options: Any,
     ) -> None:
-        super().__init__(plan, engine(), source=source, target=target, batch=batch, ring=ring)
+        super().__init__(plan, engine(), source=source, target=target, batch=batch, ring=ring, **options)
 
     def close(self) -> None:
         with _translated(_FAILED):
             super().close()
 
-    def _submit(self, frames: tuple[Frame, ...]) -> Any:
-        with _translated(_FAILED):  # whichever call comes first after a fault on the device is told of it
-            return super()._submit(frames)
+    def _submit(self, batch: Batch) -> Any:
+        try:
+            return super()._submit(batch)
+        except KernelsError:
+            raise
+        except _FAULTS as error:  # whichever call comes first after a fault on the device is told of it
+            raise _unavailable(_FAILED, error) from error
 
 
 @cache
@@ -68,14 +80,61 @@ def engine() -> CupyEngine:
         return CupyEngine()
 
 
-class CupyEngine:
+class CupyArrays:
+    """What an engine does with CuPy's arrays. It asks the driver nothing, and needs no GPU."""
+
+    def __init__(self, device_id: int, *, has_no_other: bool) -> None:
+        self._device_id = device_id
+        self._has_no_other = has_no_other
+        """Whether every array on a device lies on this one."""
+
+    def view(
+        self, memory: Any, offset_bytes: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Any:
+        return cupy.ndarray(shape, dtype, memptr=memory.data + offset_bytes, strides=strides)
+
+    def lend(self, array: Any, owner: object) -> Any:
+        memory = cupy.cuda.UnownedMemory(array.data.ptr, array.nbytes, (array, owner), self._device_id)
+        return cupy.ndarray(array.shape, array.dtype, cupy.cuda.MemoryPointer(memory, 0), array.strides)
+
+    def adopt(self, array: Any) -> Any:
+        if isinstance(array, cupy.ndarray):
+            return array if self._has_no_other else self._found_here(array)
+        if isinstance(array, np.ndarray):
+            return None
+        device = getattr(array, "__dlpack_device__", None)
+        if device is not None and device()[0] == _DLPACK_CUDA:
+            # First, since it settles on which streams arrays are made and read; the interface below may leave it open.
+            try:
+                array = cupy.from_dlpack(array)
+            except BufferError as error:
+                raise FormatError(f"an array on the GPU does not let others have it: {error}") from error
+        elif hasattr(array, "__cuda_array_interface__"):
+            array = cupy.asarray(array)
+        else:
+            return None
+        return self._found_here(array)
+
+    def _found_here(self, array: Any) -> Any:
+        lies_on = array.data.device_id
+        if lies_on != self._device_id:
+            raise UnavailableError(
+                f"an array lies on GPU {lies_on}, and this process works on GPU {self._device_id} alone: "
+                "copy it there, or let CUDA_VISIBLE_DEVICES name that other one only"
+            )
+        return array
+
+    def address(self, array: Any) -> int:
+        return int(array.data.ptr)
+
+
+class CupyEngine(CupyArrays):
     """Three streams of its own beside the caller's; device memory from CuPy's pool."""
 
     def __init__(self) -> None:
         device = cupy.cuda.Device(0)
-        self._device_id = int(device.id)
+        super().__init__(int(device.id), has_no_other=int(cupy.cuda.runtime.getDeviceCount()) == 1)
         self._architecture = int(device.compute_capability)
-        self._has_no_other = int(cupy.cuda.runtime.getDeviceCount()) == 1
         with device:
             self._streams = {
                 queue: cupy.cuda.Stream(non_blocking=True) for queue in (Queue.UPLOAD, Queue.COMPUTE, Queue.DOWNLOAD)
@@ -133,16 +192,6 @@ class CupyEngine:
             memory = cupy.cuda.alloc_pinned_memory(size_bytes)
         return np.frombuffer(memory, np.uint8, size_bytes)
 
-    def view(
-        self, memory: Any, offset_bytes: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> Any:
-        return cupy.ndarray(shape, dtype, memptr=memory.data + offset_bytes, strides=strides)
-
-    def lend(self, array: Any, owner: object) -> Any:
-        kept = (array, owner)
-        memory = cupy.cuda.UnownedMemory(array.data.ptr, array.nbytes, kept, self._device_id)
-        return cupy.ndarray(array.shape, array.dtype, cupy.cuda.MemoryPointer(memory, 0), array.strides)
-
     def copy(self, source: Any, target: Any, queue: Queue) -> None:
         stream = self._streams[queue]
         if isinstance(source, np.ndarray):
@@ -150,13 +199,14 @@ class CupyEngine:
         else:
             source.data.copy_to_host_async(target.ctypes.data, target.nbytes, stream)
 
-    def record(self, queue: Queue) -> Any:
-        # A thread that waits for it sleeps: the cores are needed by codecs.
-        event = cupy.cuda.Event(block=True, disable_timing=True)
+    def record(self, queue: Queue, event: Any = None) -> Any:
+        if event is None:
+            # A thread that waits for it sleeps: the cores are needed by codecs.
+            event = cupy.cuda.Event(block=True, disable_timing=True)
         event.record(self._stream(queue))
         return event
 
-    def wait(self, queue: Queue, event: Any) -> None:
+    def wait(self, queue: Any, event: Any) -> None:
         self._stream(queue).wait_event(event)
 
     def finish(self, event: Any) -> None:
@@ -195,28 +245,6 @@ class CupyEngine:
     def duplicate(self, source: Any, target: Any) -> None:
         target.data.copy_from_device_async(source.data, source.nbytes, self._streams[Queue.COMPUTE])
 
-    def adopt(self, array: Any) -> Any:
-        if isinstance(array, np.ndarray):
-            return None
-        if not isinstance(array, cupy.ndarray):
-            device = getattr(array, "__dlpack_device__", None)
-            if hasattr(array, "__cuda_array_interface__"):
-                array = cupy.asarray(array)
-            elif device is not None and device()[0] == _DLPACK_CUDA:
-                array = cupy.from_dlpack(array)
-            else:
-                return None
-        lies_on = array.data.device_id
-        if lies_on != self._device_id:
-            raise UnavailableError(
-                f"an array lies on GPU {lies_on}, and this process works on GPU {self._device_id} alone: "
-                "copy it there, or let CUDA_VISIBLE_DEVICES name that other one only"
-            )
-        return array
-
-    def address(self, array: Any) -> int:
-        return int(array.data.ptr)
-
     def free_bytes(self) -> int:
         """Of the device, and what CuPy's pool holds unused."""
         with self.current():
@@ -227,8 +255,10 @@ class CupyEngine:
         for stream in self._streams.values():
             stream.synchronize()
 
-    def _stream(self, queue: Queue) -> Any:
-        return cupy.cuda.get_current_stream() if queue is Queue.CALLER else self._streams[queue]
+    def _stream(self, queue: Any) -> Any:
+        if queue is Queue.CALLER:
+            return cupy.cuda.get_current_stream()
+        return self._streams[queue] if isinstance(queue, Queue) else queue
 
 
 def _open(path: Path, kernel: Kernel) -> Any:
@@ -249,13 +279,10 @@ def _translated(what: str) -> Generator[None]:
         yield
     except KernelsError:  # some are RuntimeErrors, too
         raise
-    except (
-        cupy.cuda.compiler.CompileException,
-        cupy.cuda.driver.CUDADriverError,
-        cupy.cuda.memory.OutOfMemoryError,
-        cupy.cuda.runtime.CUDARuntimeError,
-        RuntimeError,
-    ) as error:
-        first = next((line for line in str(error).splitlines() if "error" in line.lower()), str(error).split("\n")[0])
-        advice = "use --backend cpu, or see `runner doctor`"
-        raise UnavailableError(f"{what}: {first.strip()}", advice=advice) from error
+    except _FAULTS as error:
+        raise _unavailable(what, error) from error
+
+
+def _unavailable(what: str, error: Exception) -> UnavailableError:
+    first = next((line for line in str(error).splitlines() if "error" in line.lower()), str(error).split("\n")[0])
+    return UnavailableError(f"{what}: {first.strip()}", advice="use --backend cpu, or see `runner doctor`")

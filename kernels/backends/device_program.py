@@ -47,12 +47,13 @@ class Program:
             number: bind(engine, blocks[block], plan.surfaces[number]) for number, block in plan.block_of.items()
         }
 
-    def queue(self, source: Bound, target: Bound) -> None:
-        """Queue every launch of one batch."""
+    def queue(self, source: Bound, target: Bound, frames: int | None = None) -> None:
+        """Queue every launch of one batch, or of its first `frames` frames."""
+        frames = frames or self.plan.frames
         surfaces = {**self._between, SOURCE: source, TARGET: target}
         for launch, function, arguments in zip(self.plan.launches, self._functions, self._arguments, strict=True):
             planes = [part for operand in launch.operands for part in _operand(surfaces, operand, launch)]
-            grid = (*launch.grid, self.plan.frames * launch.planes)
+            grid = (*launch.grid, frames * launch.planes)
             block = (*launch.block, 1)
             self._engine.launch(function, grid, block, (*planes, *arguments), launch.shared_bytes)
 
@@ -89,17 +90,17 @@ def bind(engine: FrameEngine, memory: Any, surface: Surface) -> Bound:
     )
 
 
-def bind_planes(engine: FrameEngine, planes: Sequence[Plane]) -> Bound:
-    """One frame whose planes lie wherever they lie on the device."""
+def bind_planes(engine: FrameEngine, planes: Sequence[Plane], apart_bytes: int = 0) -> Bound:
+    """Frames whose planes lie wherever they lie on the device, each `apart_bytes` after the one before."""
     pitches = [plane.strides[0] // plane.itemsize for plane in planes]
     apart = np.int64(1)  # interleaved chroma is the only kind that launches take side by side
     return Bound(
         planes=tuple(planes),
         frames=(tuple(planes),),
         pitches=tuple(map(np.int32, pitches)),
-        frame_strides=(np.int64(0),) * len(planes),
+        frame_strides=tuple(np.int64(apart_bytes // plane.itemsize) for plane in planes),
         plane_strides=(apart,) * len(planes),
-        key=(*map(engine.address, planes), *pitches),
+        key=(*map(engine.address, planes), *pitches, apart_bytes),
     )
 
 

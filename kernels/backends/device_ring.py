@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,14 +19,17 @@ if TYPE_CHECKING:
     from kernels.launch import FrameEngine
     from kernels.surface import Surface
 
+LOGGER: Final = logging.getLogger(__name__)
 HELD_TOO_LONG_S: Final = 60.0
 """How long a ring waits for one of its frames before it says who keeps them."""
+POLL_S: Final = 0.1
+"""How often it looks, while it waits, whether it still should."""
 
 
 class Slot:
     """Device memory for one batch, and pinned host memory beside it where frames come from or go to the host."""
 
-    __slots__ = ("bound", "device", "done", "host", "host_frames")
+    __slots__ = ("bound", "device", "done", "host", "host_frames", "is_leaving")
 
     def __init__(self, engine: FrameEngine, surface: Surface, *, on_host: bool) -> None:
         self.device = engine.empty((surface.size_bytes,), np.dtype(np.uint8))
@@ -37,7 +42,9 @@ class Slot:
                 plane_views(surface, frame, lambda *place: host_view(memory, *place)) for frame in range(surface.frames)
             )
         self.done: Any = None
-        """The event after which its last user has left it; None before the first."""
+        """The event after which its last user has left it, recorded anew by the next; None before the first."""
+        self.is_leaving = False
+        """Whether frames may still be copied to the host from here: nobody has waited for `done` yet."""
 
 
 class Lease:
@@ -54,17 +61,47 @@ class Lease:
 
 
 class Ring:
-    """At most `size` slots, made when they are first needed; `patience_s` is how long to wait for one in use."""
+    """At most `size` slots, made when they are first needed. One that there is no memory for ends the ring's growth,
+    once there are `least`.
 
-    def __init__(self, make: Callable[[], Slot], size: int, *, patience_s: float = HELD_TOO_LONG_S) -> None:
+    `patience_s` is how long to wait for a slot in use; `check` raises when nobody wants one any more.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Slot],
+        size: int,
+        *,
+        least: int = 1,
+        patience_s: float = HELD_TOO_LONG_S,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._make = make
         self._size = size
+        self._least = least
         self._patience_s = patience_s
+        self._check = check
         self._made = 0
         self._free: deque[Slot] = deque()
         self._waiting = 0
         # Reentrant: the garbage collector may end a lease inside `_wait`.
         self._changed = threading.Condition(threading.RLock())
+
+    def fill(self, slots: int) -> None:
+        """Have at least so many slots, or all there may be. Raises `UnavailableError` when there is no memory."""
+        with self._changed:
+            while self._made < min(slots, self._size):
+                self._free.append(self._grown())
+
+    def has_room(self) -> bool:
+        """Whether `take` would give a slot at once: one is free, or can be made."""
+        if self._free:
+            return True
+        with self._changed:
+            slot = self._more()
+            if slot is not None:
+                self._free.append(slot)
+            return bool(self._free)
 
     def take(self) -> Slot:
         """A free slot, the one that has been free for longest. Waits until there is one.
@@ -86,19 +123,43 @@ class Ring:
             with self._changed:
                 self._changed.notify()
 
+    def _grown(self) -> Slot:
+        slot = self._make()
+        self._made += 1  # one that there was no memory for is not counted
+        return slot
+
+    def _more(self) -> Slot | None:
+        """One slot more; None where there may be none. Raises `UnavailableError` when there are too few to go on."""
+        if self._made >= self._size:
+            return None
+        try:
+            return self._grown()
+        except UnavailableError as error:
+            if self._made < self._least:
+                raise
+            LOGGER.info("%d instead of %d frames in flight: %s", self._made, self._size, error)
+            self._size = self._made
+            return None
+
     def _wait(self) -> Slot:
         with self._changed:
-            if self._made < self._size:
-                slot = self._make()
-                self._made += 1  # one that there was no memory for is not counted
+            slot = self._more()
+            if slot is not None:
                 return slot
             self._waiting += 1  # before looking: whoever gives back after that look notifies
             try:
-                found = self._changed.wait_for(lambda: bool(self._free), self._patience_s)
+                self._wait_for_one()
             finally:
                 self._waiting -= 1
-            if not found:
+            return self._free.popleft()
+
+    def _wait_for_one(self) -> None:
+        until = time.monotonic() + self._patience_s
+        while not self._free:
+            self._check()
+            left_s = until - time.monotonic()
+            if left_s <= 0:
                 raise UnavailableError(
                     f"all {self._size} frames of the ring on the device are still held; let go of some, or ask for more"
                 )
-            return self._free.popleft()
+            self._changed.wait(min(left_s, POLL_S))

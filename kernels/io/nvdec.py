@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import av
 import numpy as np
@@ -16,17 +16,17 @@ from kernels.io.capabilities import chroma_of
 from kernels.io.ledger import DiffersError, Ledger
 from kernels.io.nvcaps import DEVICE, first_line, load
 from kernels.io.nvcontext import balanced
+from kernels.io.nvdec_memory import DownloadMemory
 from kernels.io.software import SoftwareDecoder
 from kernels.io.source import codec_name
-from kernels.surface import row_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from av import Packet, VideoFrame
 
-    from kernels.frame import Frame, Plane, VideoFormat
-    from kernels.pixel_format import PixelFormat
+    from kernels.frame import Frame, Plane
+    from kernels.io.nvdec_memory import Memory
 
 LOGGER: Final = logging.getLogger(__name__)
 _SURFACES: Final = {
@@ -38,102 +38,6 @@ _SURFACES: Final = {
     ("444", True): "YUV444_16Bit",
 }
 """(chroma, more than 8 bits) -> PyNvVideoCodec's name of the surface; 16-bit samples have their code at the top."""
-
-
-class Memory(Protocol):
-    """Where decoded frames go: copied out of a surface, which the decoder fills again at its next call."""
-
-    on_device: bool
-    """Whether the decoder is to leave its surfaces on the device."""
-    stream: int
-    """CUDA stream that decoder and copies share, as a number; 0 is the default one."""
-
-    def stored(self, pixel: PixelFormat) -> PixelFormat:
-        """How planes hold the samples of `pixel`."""
-        ...
-
-    def planes(self, surface: Any, format_: VideoFormat) -> tuple[Plane, ...]:
-        """Planes of their own, with samples as `format_` has them, which is `stored`; complete when this returns."""
-        ...
-
-
-class HostMemory:
-    """NumPy planes, each contiguous, codes in the low bits: the copy that takes planes apart brings them there."""
-
-    on_device = False
-    stream = 0
-
-    def stored(self, pixel: PixelFormat) -> PixelFormat:
-        return pixel.codes()
-
-    def planes(self, surface: Any, format_: VideoFormat) -> tuple[Plane, ...]:
-        views = surface_planes(np.from_dlpack(surface), format_)
-        shift = format_.pixel_format.as_surface().shift
-        return tuple(view >> shift if shift else view.copy() for view in views)
-
-
-class DeviceMemory:
-    """Planes that are views of one block a frame on the GPU, as the surface has them: chroma interleaved, codes of more
-    than 8 bits at the top of 16. Rows begin where kernels can load long words.
-
-    `cupy` is the module; anything with its `from_dlpack` and arrays does. `stream` is one of its streams.
-    """
-
-    on_device = True
-
-    def __init__(self, cupy: Any, stream: Any) -> None:
-        self._cupy = cupy
-        self._stream = stream
-        self.stream: int = stream.ptr
-
-    @classmethod
-    def on_gpu(cls) -> DeviceMemory:
-        """With a stream of its own on the current device."""
-        import cupy
-
-        return cls(cupy, cupy.cuda.Stream(non_blocking=True))
-
-    def stored(self, pixel: PixelFormat) -> PixelFormat:
-        return pixel.as_surface()
-
-    def planes(self, surface: Any, format_: VideoFormat) -> tuple[Plane, ...]:
-        with self._stream:
-            block = self._cupy.from_dlpack(surface)
-            rows, columns = block.shape
-            pitch = row_bytes(columns * block.itemsize) // block.itemsize
-            if pitch == columns:
-                own = block.copy()
-            else:
-                own = self._cupy.empty((rows, pitch), block.dtype)[:, :columns]
-                own[...] = block
-        self._stream.synchronize()  # the surface is filled again at the next call, and others read on other streams
-        return surface_planes(own, format_)
-
-
-class DownloadMemory:
-    """NumPy planes of frames that a decoder leaves on the device."""
-
-    on_device = True
-
-    def __init__(self, device: Memory) -> None:
-        self._device = device
-        self.stream = device.stream
-
-    def stored(self, pixel: PixelFormat) -> PixelFormat:
-        return self._device.stored(pixel)  # frames before the move have said so already
-
-    def planes(self, surface: Any, format_: VideoFormat) -> tuple[Plane, ...]:
-        planes: tuple[Any, ...] = self._device.planes(surface, format_)
-        return tuple(plane.get() for plane in planes)
-
-
-def surface_planes(block: Any, format_: VideoFormat) -> tuple[Plane, ...]:
-    """Views of the planes in a surface: luma rows, then chroma, interleaved but for 4:4:4; widths made even."""
-    (height, width), (rows, columns) = format_.plane_size(0), format_.plane_size(1)
-    if chroma_of(format_.pixel_format) == "444":
-        return tuple(block[i * height : (i + 1) * height, :width] for i in range(3))
-    chroma = block[height : height + rows]
-    return block[:height, :width], chroma[:, 0 : 2 * columns : 2], chroma[:, 1 : 2 * columns : 2]
 
 
 class NvDecoder(SoftwareDecoder):

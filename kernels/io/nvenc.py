@@ -41,6 +41,8 @@ class Memory(Protocol):
     on_device: bool
     stream: int | None
     """CUDA stream that the encoder reads on, as a number; None where it reads host memory."""
+    reader: Any
+    """The same as CuPy has it: what planes must be ready for."""
 
     def surface(self, frame: Frame) -> Any:
         """`frame` as one array, which lasts until the next one."""
@@ -59,6 +61,7 @@ class HostMemory:
 
     on_device: bool = False
     stream: int | None = None
+    reader: Any = None
 
     def __init__(self) -> None:
         self._block: Any = None
@@ -74,7 +77,7 @@ class HostMemory:
 
 
 class DeviceMemory:
-    """Surfaces on the GPU, from planes that are ready for what this thread queues on its current stream.
+    """Surfaces on the GPU, from planes that are ready for what is queued on `reader`, a stream of this object's own.
 
     The encoder copies them on the stream it was given, and does not wait for that. Nor is it waited for here: the frame
     is kept until the next one is there, by when it has usually been read.
@@ -91,6 +94,7 @@ class DeviceMemory:
         self._reading: tuple[Any, Frame] | None = None
         """The last frame, and the event after which nobody reads it."""
         self.stream: int | None = stream.ptr
+        self.reader = stream
 
     @classmethod
     def on_gpu(cls) -> DeviceMemory:
@@ -100,7 +104,6 @@ class DeviceMemory:
         return cls(cupy, cupy.cuda.Stream(non_blocking=True))
 
     def surface(self, frame: Frame) -> Any:
-        self._stream.wait_event(self._cupy.cuda.get_current_stream().record())
         pitch = common_pitch(frame)
         if pitch is not None:
             itemsize = frame.planes[0].itemsize
@@ -162,8 +165,8 @@ def common_pitch(frame: Frame) -> int | None:
 
 
 def _address(plane: Any) -> int:
-    interface = getattr(plane, "__cuda_array_interface__", None) or plane.__array_interface__
-    return int(interface["data"][0])
+    pointer = getattr(plane.data, "ptr", None)  # CuPy's; its interface is a dictionary made anew, 3 us each
+    return int(plane.__array_interface__["data"][0] if pointer is None else pointer)
 
 
 def pack(frame: Frame, block: Any, left_shift: Any) -> None:

@@ -91,7 +91,7 @@ def _placed(form: VideoFormat) -> list[Frame]:
     import numpy as np
 
     from kernels.backends.cuda import engine
-    from kernels.io.nvdec import surface_planes
+    from kernels.io.nvdec_memory import surface_planes
 
     blocks = []
     for frame in frames:

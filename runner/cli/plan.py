@@ -84,7 +84,9 @@ def _gpu_line(figures: dict[str, Any]) -> str:
     counts = f"{launches} launch{'es' * (launches != 1)}, {nodes} graph node{'s' * (nodes != 1)}"
     moved = f"{figures['bytes_per_pixel']:g} bytes per pixel, {size_text(figures['bytes_per_frame'])}"
     memory = f"up to {size_text(figures['memory_bytes'])} of GPU memory"
-    return f"{counts} a frame; {moved}; {memory}"
+    frames = int(figures["frames_per_launch"])
+    each = "a frame" if frames == 1 else f"for {frames} frames together"
+    return f"{counts} {each}; {moved} a frame; {memory}"
 
 
 def _row(number: int, stage: dict[str, Any]) -> tuple[str, ...]:

@@ -290,17 +290,6 @@ def test_frames_for_nvenc_lie_as_it_wants_them(layout: str, make_frame: FrameMak
             assert_alike(out, cpu.run(frame), 0, layout)
 
 
-def test_small_frames_of_the_device_are_run_one_by_one(make_frame: FrameMaker) -> None:
-    frames = [make_frame("yuv420p", 34, 22) for _ in range(5)]
-    plan = planned("hflip", frames[0])
-    assert plan is not None
-    engine = StrictFrameEngine()
-    incoming = (on_device(frame, Layout.SEMIPLANAR, engine) for frame in frames)
-    with DeviceExecutor(plan, engine, batch=4) as device:
-        for out, frame in zip(device.stream(incoming), frames, strict=True):
-            assert all(np.array_equal(a, b[:, ::-1]) for a, b in zip(out.planes, frame.planes, strict=True))
-
-
 def test_planes_that_no_kernel_can_read_are_refused(make_frame: FrameMaker) -> None:
     frame = make_frame("yuv444p", 32, 20)
     plan = planned("vflip", frame)

@@ -6,10 +6,9 @@ from fractions import Fraction
 
 import pytest
 
-from kernels.backends.device import batch_of
 from kernels.catalogue import CATALOGUE
 from kernels.chain import parse_chain
-from kernels.device_plan import SOURCE, TARGET, DevicePlan, codec_layout, describe_device, plan_device
+from kernels.device_plan import SOURCE, TARGET, DevicePlan, codec_layout, describe_device, plan_device, shared_frames
 from kernels.frame import VideoFormat
 from kernels.pixel_format import pixel_format
 from kernels.plan import Plan, plan_chain
@@ -131,7 +130,10 @@ def test_planes_of_a_surface_never_overlap(name: str, layout: Layout, frames: in
 def test_small_frames_share_launches() -> None:
     sizes = {(3840, 2160): 1, (1920, 1080): 1, (1280, 720): 2, (640, 360): 8, (64, 48): 8}
     for (width, height), frames in sizes.items():
-        assert batch_of(plan_of("eq=contrast=1.2", width=width, height=height)) == frames
+        plan = plan_of("eq=contrast=1.2", width=width, height=height)
+        assert shared_frames(plan.source, plan.target) == frames
+        assert describe_device(plan)["frames_per_launch"] == frames
+    assert shared_frames(plan.source, plan_of("scale=iw*4:ih*4", width=640, height=360).target) == 1
 
 
 def test_memory_grows_with_what_is_in_flight() -> None:

@@ -7,6 +7,8 @@ something else. A wait that is missing therefore shows as a wrong picture: what 
 from __future__ import annotations
 
 import threading
+import weakref
+from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,15 @@ from tests.kernels.cuda.memory import reserve
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-Event = tuple[Queue, int]
+Moment = tuple[Any, int]
 """A queue and how many of its works must be done."""
+
+
+class Event:
+    """Stands for the moment it was last recorded at, as CUDA's do: who looks at it later than that sees another one."""
+
+    def __init__(self) -> None:
+        self.moment: Moment
 
 
 class DeviceArray(np.ndarray[Any, Any]):
@@ -41,8 +50,12 @@ class StrictFrameEngine(StrictEngine):
         self._free_bytes = free_bytes
         self._inside = threading.local()
         self._captured: list[Callable[[], None]] | None = None
-        self._works: dict[Queue, list[Callable[[], None] | Event]] = {queue: [] for queue in Queue}
-        self._done = dict.fromkeys(Queue, 0)
+        self.events = 0
+        """Events created."""
+        self.waits: list[Any] = []
+        """The queues that were made to wait, in order."""
+        self._works: dict[Any, list[Callable[[], None] | Moment]] = defaultdict(list)
+        self._done: dict[Any, int] = defaultdict(int)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -76,7 +89,15 @@ class StrictFrameEngine(StrictEngine):
         assert self._is_current
         assert self._captured is None, "a copy in a graph of launches"
         assert isinstance(source, DeviceArray) != isinstance(target, DeviceArray)
-        self._works[queue].append(lambda: np.copyto(target, source))
+        ends = weakref.ref(target), weakref.ref(source)
+
+        def work() -> None:
+            written, read = (end() for end in ends)
+            assert written is not None, "memory was given back before the copy to it was over"
+            assert read is not None, "memory was given back before the copy from it was over"
+            np.copyto(written, read)
+
+        self._works[queue].append(work)
 
     def launch(
         self,
@@ -97,28 +118,37 @@ class StrictFrameEngine(StrictEngine):
         self.launches += 1
         self._works[Queue.COMPUTE].append(work)
 
-    def record(self, queue: Queue) -> Event:
+    def record(self, queue: Any, event: Event | None = None) -> Event:
         assert self._is_current
-        return queue, len(self._works[queue])
+        if event is None:
+            event = Event()
+            self.events += 1
+        event.moment = queue, len(self._works[queue])
+        return event
 
-    def wait(self, queue: Queue, event: Event) -> None:
+    def wait(self, queue: Any, event: Event) -> None:
         assert self._is_current
+        self.waits.append(queue)
         if queue is Queue.CALLER:
             self.finish(event)  # the test reads at once
-        self._works[queue].append(event)
+        self._works[queue].append(event.moment)
 
     def finish(self, event: Event) -> None:
-        queue, count = event
+        self._finish(event.moment)
+
+    def _finish(self, moment: Moment) -> None:
+        queue, count = moment
         while self._done[queue] < count:
             work = self._works[queue][self._done[queue]]
             self._done[queue] += 1
             if callable(work):
                 work()
             else:
-                self.finish(work)
+                self._finish(work)
 
     def happened(self, event: Event) -> bool:
-        return self._done[event[0]] >= event[1]
+        queue, count = event.moment
+        return self._done[queue] >= count
 
     def capture(self, launches: Callable[[], None]) -> list[Callable[[], None]]:
         captured: list[Callable[[], None]] = []

@@ -17,7 +17,8 @@ import numpy as np
 
 from kernels.errors import UnavailableError
 from kernels.frame import Frame
-from kernels.io.nvdec import DeviceMemory, DownloadMemory, HostMemory, NvDecoder
+from kernels.io.nvdec import NvDecoder
+from kernels.io.nvdec_memory import DeviceMemory, DownloadMemory, HostMemory
 from kernels.io.software import SoftwareDecoder
 from kernels.io.source import Source
 from kernels.io.span import Span

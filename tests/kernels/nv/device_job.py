@@ -20,8 +20,8 @@ from kernels.frame import Frame
 from kernels.io.encode import EncodeSettings
 from kernels.io.mux import Muxer, Reserve
 from kernels.io.nvcaps import encoder_caps
-from kernels.io.nvdec import DeviceMemory as DecodedMemory
 from kernels.io.nvdec import NvDecoder
+from kernels.io.nvdec_memory import DeviceMemory as DecodedMemory
 from kernels.io.nvenc import DeviceMemory as EncodedMemory
 from kernels.io.nvenc import NvEncoder
 from kernels.io.software import SoftwareDecoder
@@ -48,8 +48,8 @@ class Surface(DeviceArray):
 
 class StrictCupy(HostCupy):
     @staticmethod
-    def from_dlpack(surface: Any) -> Any:
-        return HostCupy.from_dlpack(surface).view(DeviceArray)
+    def ndarray(*given: Any) -> Any:
+        return HostCupy.ndarray(*given).view(DeviceArray)
 
     @staticmethod
     def empty(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -66,7 +66,7 @@ def main(path: str, target: str, chain: str, decodes: str, encodes: str) -> dict
         steps = parse_chain(chain, CATALOGUE)
         pixel = plan_chain(first.format, steps).target.pixel_format.codes()
         plan = plan_chain(first.format, steps, pixel_format=pixel.as_surface() if encodes == "NVENC" else pixel)
-        layouts = {
+        layouts: dict[str, Any] = {
             "source": _layout(plan.source) if decodes == "NVDEC" else None,
             "target": _layout(plan.target) if encodes == "NVENC" else None,
         }

@@ -46,7 +46,7 @@ def main(path: str, target: str, where: str, given: str) -> dict[str, Any]:
             muxer.start()
             with late_stream() if where == "late" else nullcontext():
                 for frame in frames:
-                    for packet in encoder.encode(_placed(frame, where)):
+                    for packet in encoder.encode(_placed(frame, where, memory)):
                         muxer.write_video(packet)
             for packet in encoder.flush():
                 muxer.write_video(packet)
@@ -64,10 +64,10 @@ def _memory(where: str) -> Any:
     return DeviceMemory(devices[where], HostCupy.Stream()) if where in devices else HostMemory()
 
 
-def _placed(frame: Frame, where: str) -> Frame:
+def _placed(frame: Frame, where: str, memory: Any) -> Frame:
     """`frame` where the encoder looks for it."""
     if where == "late":
-        return made_late(frame)
+        return made_late(frame, memory.reader)
     if where != "gpu":
         return frame
     engine = importlib.import_module("kernels.backends.cuda").engine()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,8 +29,8 @@ def late_stream() -> Generator[None]:
     stream.synchronize()
 
 
-def made_late(frame: Frame) -> Frame:
-    """`frame` on the GPU, whose samples come only when the current stream gets to it."""
+def made_late(frame: Frame, reader: Any) -> Frame:
+    """`frame` on the GPU, whose samples come only when the current stream gets to it; `reader` waits for that."""
     import cupy
 
     sources = [cupy.asarray(plane) for plane in frame.planes]
@@ -39,4 +39,5 @@ def made_late(frame: Frame) -> Frame:
     cupy.RawKernel(_WAIT, "wait")((1,), (1,), (cupy.int64(CYCLES // 4),))
     for source, plane in zip(sources, made, strict=True):
         plane[...] = source
+    reader.wait_event(cupy.cuda.get_current_stream().record())
     return frame.replace(planes=made)

@@ -14,8 +14,8 @@ from kernels.errors import UnavailableError
 from kernels.frame import Frame, VideoFormat
 from kernels.io import nvcaps
 from kernels.io.encode import EncodeSettings
-from kernels.io.nvdec import HostMemory as DecodedMemory
 from kernels.io.nvdec import NvDecoder
+from kernels.io.nvdec_memory import HostMemory as DecodedMemory
 from kernels.io.nvenc import HostMemory, NvEncoder
 from kernels.io.nvenc_options import NvencOptions
 from kernels.io.source import Source

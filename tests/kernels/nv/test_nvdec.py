@@ -192,7 +192,7 @@ def test_software_takes_over_where_the_device_has_no_memory(machine: Machine) ->
     decoded = decode(machine, CLIPS["b_frames"], "full")
     assert decoded.frames == 30
     assert decoded.differences == []
-    problem = "its pictures cannot be copied (Out of memory allocating 4,608 bytes)"
+    problem = "its pictures cannot be copied (Out of memory allocating 36,864 bytes)"
     assert decoded.warnings == [f"software decoded instead of NVDEC: {problem}"]
 
 

@@ -14,21 +14,24 @@ if TYPE_CHECKING:
 
     from tests.runner.cli.conftest import Runner
 
+UPSCALING = "scale=iw*2:-2:flags=lanczos,cas,format=yuv420p"
 POINTWISE = "eq=contrast=1.1,eq=brightness=0.02,colorspace=range=pc,eq=saturation=1.2,eq=gamma=1.1"
 
 
 @pytest.mark.parametrize(
-    ("chain", "figures"),
+    ("chain", "size", "figures", "together"),
     [
-        ("scale=iw*2:-2:flags=lanczos,cas,format=yuv420p", (4, 4, 7.875)),
-        (POINTWISE, (1, 1, 3.0)),
+        (UPSCALING, (1280, 720), (4, 4, 7.875), "a frame"),
+        (UPSCALING, (64, 48), (6, 6, 7.875), "for 8 frames together"),
+        (POINTWISE, (1280, 720), (1, 1, 3.0), "for 2 frames together"),
+        (POINTWISE, (64, 48), (1, 1, 3.0), "for 8 frames together"),
     ],
-    ids=["A", "B"],
+    ids=["A", "small A", "B", "small B"],
 )
 def test_figures_of_a_gpu_are_printed_without_one(
-    chain: str, figures: tuple[int, int, float], inside: Runner, tmp_path: Path
+    chain: str, size: tuple[int, int], figures: tuple[int, int, float], together: str, inside: Runner, tmp_path: Path
 ) -> None:
-    clip = write_clip(tmp_path / "clip.mp4")
+    clip = write_clip(tmp_path / "clip.mp4", frames=2, size=size)
     ended = inside("plan", clip, "--vf", chain, "--json")
     assert ended.code == 0, ended.err
     told = json.loads(ended.out)["cuda"]
@@ -38,4 +41,5 @@ def test_figures_of_a_gpu_are_printed_without_one(
     last = ended.out.splitlines()[-1]
     assert last.startswith(f"gpu  {launches} launch")
     assert f", {nodes} graph node" in last
+    assert f" {together}; " in last
     assert f"{per_pixel:g} bytes per pixel" in last
