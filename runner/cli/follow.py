@@ -157,7 +157,10 @@ def _end_machines(facts: RunFacts, provider: Provider, stop: StopRequest) -> tup
         else:
             destroyed.append(instance.id)
     for label, instance_id in working.gone.items():
-        market.note("absent" if instance_id is None else "destroyed", label, instance=instance_id)
+        try:
+            market.note("absent" if instance_id is None else "destroyed", label, instance=instance_id)
+        except ProviderError as error:  # a full disk: it is gone all the same, and keys have to be taken back
+            warn(str(error))
     return destroyed, failures
 
 
