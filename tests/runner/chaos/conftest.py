@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from runner.cli import main
+from tests.kernels.io.clips import X264_OPEN_GOP, Clip, Sound, make
+from tests.runner.chaos.real_storm import CHAIN, Film
 from tests.runner.chaos.storm import Nursery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROPERTY: Final = "storm"
+NTSC: Final = Fraction(1001, 30000)
+CLIP: Final = Clip(
+    frames=60, options=X264_OPEN_GOP, sounds=(Sound(),), rate=1 / NTSC, time_base=NTSC, size=(96, 64),
+    color={"color_range": 1, "colorspace": 1, "color_trc": 1, "color_primaries": 1},
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     with Nursery() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
+    """Two seconds of pictures and sound."""
+    folder = tmp_path_factory.mktemp("film")
+    source, target = folder / "in.mp4", folder / "out.mkv"
+    source.write_bytes(make(CLIP))
+    assert main(["run", str(source), str(target), "--vf", CHAIN, "--codec", "ffv1", "-q"]) == 0
+    return Film(source=source.read_bytes(), wanted=target.read_bytes())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -44,7 +63,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     )
     terminalreporter.write_line(
         f"storms: {total('billing')} instances billing after reap (which found {_listed(reaped) or 'none'}, kept one "
-        f"{total('kept')} times, and was misled {total('misled')} times), "
+        f"{total('kept')} times, was misled "
+        f"{total('misled')} times and ended unsure {total('unsure')} times), "
         f"{total('doubled_segments')} segments done twice without a loss, {total('doubled_outputs')} double outputs, "
         f"{total('corrupt')} corrupt outputs, {over} over budget, {total('understated')} that cost more than was told, "
         f"{total('foreign_touched')} foreign instances touched"

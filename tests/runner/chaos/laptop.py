@@ -162,7 +162,10 @@ def open_stage(order: Order) -> RentedStage:
 
 def work(order: Order) -> dict[str, Any]:
     """Carry the run through, as `runner submit` and `runner resume` do; what became of it."""
-    stage = open_stage(order)
+    try:
+        stage = open_stage(order)
+    except RunnerError as error:  # nothing is written, and nothing was rented
+        return {"outcome": type(error).__name__, "told": str(error), "spent": "0"}
     end = stage.run.read(stage.run.folder.end, End)
     if end is not None and end.state != "finished":
         stage.run.delete(stage.run.folder.end)

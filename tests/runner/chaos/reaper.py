@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from runner.census import Note
 from runner.errors import ProviderError
 from runner.images import OUR_IMAGES
 from runner.journal import Journal
@@ -48,11 +49,16 @@ class CalledReaper:
 
     def once(self) -> bool:
         stage = self._stage
-        runs = KnownRuns(Buckets([stage.location]))
+        runs, clock = KnownRuns(Buckets([stage.location])), stage.fast
+        rents = runs.open_rents(clock.now())
+        notes = [Note.of_rent(one.rent) for one in rents]
         try:
-            done = reap(stage.provider, self._journal, runs, images=OUR_IMAGES, clock=stage.fast)
+            done = reap(stage.provider, self._journal, runs, images=OUR_IMAGES, clock=clock, noted=notes)
         except ProviderError:
             return False
+        for one in rents:
+            if one.rent.label in done.gone | {found.instance.label for found in done.destroyed}:
+                one.close(clock.now())
         self.seen.destroyed.update(one.verdict.name.lower() for one in done.destroyed)
         self.seen.kept += sum(one.verdict.name == "NEEDED" for one in done.found)
         return not done.failures

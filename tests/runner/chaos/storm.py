@@ -27,11 +27,11 @@ from tests.runner.chaos.reaper import CalledReaper
 from tests.runner.chaos.traffic import IMAGE_BYTES, Traffic
 from tests.runner.chaos.weather import EVENTS, LATE_EVENTS, laptop_dies
 from tests.runner.fleet.stage import STUB, make_plan
-from tests.runner.vast.clocks import EPOCH_S, ScaledClock
+from tests.runner.vast.clocks import ScaledClock
 from tests.runner.vast.fake import ACCOUNT_KEY, Boot, FakeVast, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.runner.chaos.reaper import Reaper
     from tests.runner.vast.fake_instance import FakeInstance
@@ -44,7 +44,6 @@ HOUR_S: Final = 3600.0
 SOON_S: Final = 1200.0
 """Deadline of a run that nobody comes back for, and nobody cancels."""
 LAPTOPS: Final = 12
-REAPS: Final = 6
 ROOT: Final = Path(__file__).parents[3]
 OURS: Final = "framehaul/worker:1"
 OWN: Final = "registry.test/somebody/worker:2"
@@ -95,6 +94,8 @@ class Report:
     """Times that reaping left an instance alone because its run went on."""
     misled: bool = False
     """Whether reaping ended well in bad weather, and something was left that was over: the next look found it."""
+    unsure: int = 0
+    """Times that reaping was given up in good weather, and said that something might still cost money."""
     billing: int = 0
     """Instances that still cost money after that."""
     doubled_segments: int = 0
@@ -116,8 +117,8 @@ class Report:
     @property
     def is_sound(self) -> bool:
         return not (
-            self.billing or self.doubled_segments or self.doubled_outputs or self.corrupt or self.foreign_touched
-            or self.spent_usd > self.budget_usd
+            self.billing or (self.unsure and not self.real) or self.doubled_segments or self.doubled_outputs
+            or self.corrupt or self.foreign_touched or self.spent_usd > self.budget_usd
         )  # fmt: skip
 
     def __str__(self) -> str:
@@ -132,6 +133,9 @@ class Storm:
     order: Order
     longest_s: float = 3.0
     """Real seconds within which things go wrong."""
+    reaps: int = 120
+    """Tries in good weather: by then, nothing that was asked for can come late."""
+    events: tuple[Callable[[Storm], None], ...] = EVENTS
 
     def __init__(self, seed: int, nursery: Nursery, folder: Path) -> None:
         self.random = random.Random(seed)
@@ -150,13 +154,13 @@ class Storm:
         (self.folder / "vast").mkdir()
         root = self.folder / "run"
         (root / "bucket").mkdir(parents=True)
-        self.clock = ScaledClock(SPEED)
+        self.clock = ScaledClock(SPEED, epoch_s=time.time())  # files have the machine's own times
         rng = self.random
         with FakeVast(self.folder / "vast", clock=self.clock, offers=24) as self.vast:
             named = rng.random() < 0.5
             self.order = Order(
                 root=str(root), url=self.vast.url, key=ACCOUNT_KEY, run=new_run(self.clock.time()),
-                speed=SPEED, epoch_s=EPOCH_S, since_s=self.clock.since_s, segments=SEGMENTS,
+                speed=SPEED, epoch_s=self.clock.epoch_s, since_s=self.clock.since_s, segments=SEGMENTS,
                 deadline_s=SOON_S if self.abandons and not self.cancels else 6 * HOUR_S,
                 image=OWN if named else OURS, named=named, budget=rng.choice(["0.08", "0.1", "0.15", "1", "1", "1"]),
                 traffic_size=rng.choice([0.4, 1.0, 2.5]), segment_s=rng.choice([0.1, 0.2, 0.3]),
@@ -168,7 +172,6 @@ class Storm:
             self.vast.boot = Boot(new_s=2, loading_s=rng.choice([10, 10, 40, 120]), restart_s=5)
             others = self._add_others(Bucket(LocalUri(root / "bucket")))
             self._go_on()
-            others.append(self.vast.add_foreign(label=f"{PREFIX}{self.order.run}-0-ab12cd34", image="somebody/else:1"))
             stage = RentedStage(self.order)
             self._clear_up(CalledReaper(stage, has_journal=rng.random() < 0.5), stage)
             self._count(others)
@@ -181,16 +184,19 @@ class Storm:
         until = time.monotonic() + LIMIT_S
         count = self.random.randint(1, 6)
         events = sorted(
-            ((self.random.uniform(0.05, self.longest_s), self.random.choice(EVENTS)) for _ in range(count)),
+            ((self.random.uniform(0.05, self.longest_s), self.random.choice(self.events)) for _ in range(count)),
             key=lambda one: one[0],
         )
         if self.abandons:
             events.append((self.random.uniform(0.5, self.longest_s), laptop_dies))
-        start = time.monotonic()
+        start = before = time.monotonic()
         self._open_laptop()
         while True:
             assert time.monotonic() < until, f"seed {self.report.seed} hangs: {self.report}"
-            now = time.monotonic() - start
+            if self._is_quiet(before - start):
+                start += time.monotonic() - before
+            before = time.monotonic()
+            now = before - start
             if events and events[0][0] <= now:
                 event = events.pop(0)[1]
                 self.report.events.append(event.__name__)
@@ -199,6 +205,11 @@ class Storm:
             if self._has_ended():
                 return
             time.sleep(0.01)
+
+    def _is_quiet(self, now_s: float) -> bool:
+        """Whether the weather waits at this moment of its own time."""
+        del now_s
+        return False
 
     def _open_laptop(self) -> None:
         self.report.laptops += 1
@@ -248,6 +259,7 @@ class Storm:
         folder.write(folder.folder.plan, plan.model_copy(update={"spec": spec}))
         return [
             self.vast.add_foreign(label="framehaul-mine", image=image),
+            self.vast.add_foreign(label=f"{PREFIX}{self.order.run}-0-ab12cd34", image="somebody/else:1"),
             self.vast.add_foreign(label=f"{PREFIX}{run}-0-ab12cd34", image=image),
         ]
 
@@ -269,7 +281,7 @@ class Storm:
             self._cancel(stage)
         for _ in range(2):
             self._wait(stage)
-            assert self._reap(reaper, REAPS), f"seed {self.report.seed}: reaping never ends well: {self.report}"
+            self.report.unsure += not self._reap(reaper, self.reaps)
         self.report.reaped, self.report.kept = dict(reaper.seen.destroyed), reaper.seen.kept
 
     def _reap(self, reaper: Reaper, tries: int) -> bool:

@@ -11,29 +11,48 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.runner.chaos.conftest import PROPERTY
+from tests.runner.chaos.real_storm import RealStorm
 from tests.runner.chaos.storm import Storm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.runner.chaos.real_storm import Film
     from tests.runner.chaos.storm import Nursery
+    from tests.storage.server import Server
 
-COUNT: Final = int(os.environ.get("FRAMEHAUL_CHAOS") or 20)
+COUNT: Final = int(os.environ.get("FRAMEHAUL_CHAOS") or 14)
 """Runs of an ordinary test; `just chaos` has 500."""
-
+REAL: Final = range(3, COUNT, 10)
+"""Those whose workers are real."""
 
 # A machine whose host is killed while it starts leaves a process object behind that nobody waits for any more.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("seed", range(COUNT))
-def test_storm(
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that this machine remembers are those of the test: none."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.mark.parametrize("seed", REAL)
+def test_storm_over_real_workers(
     seed: int,
     nursery: Nursery,
+    server: Server,
+    film: Film,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    report = RealStorm(seed, nursery, tmp_path, server, film).run()
+    record_property(PROPERTY, str(report))
+    assert report.is_sound, str(report)
+
+
+@pytest.mark.parametrize("seed", [one for one in range(COUNT) if one not in REAL])
+def test_storm(seed: int, nursery: Nursery, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     report = Storm(seed, nursery, tmp_path).run()
     record_property(PROPERTY, str(report))
     assert report.is_sound, str(report)
