@@ -76,7 +76,7 @@ class Conductor:
         self.accounts = Accounts(job.bucket, job.ticket.budget_usd, market.clock, reserve_s=job.end_reserve_s)
         self._losses = 0
         self._misses, self._missed = 0, ""
-        self._detaches = False
+        self._rents, self._detaches = True, False
         self._segments_done = 0
         self._machines = Machines(job, self.market, self.accounts, tell=self._tell)
         self._news: News | None = None
@@ -97,7 +97,7 @@ class Conductor:
         Raises `PlanError` when the limits allow no more, `WorkerError` when the work itself fails, `StorageError` when
         the run's folder takes nothing any more, and what the provider raises; `OrphanedInstanceError` above all.
         """
-        self._detaches = detaches
+        self._rents, self._detaches = rents, detaches
         alive = self._machines.alive(adopted)
         while True:
             if alive and (outcome := self._follow_best(alive)) is not None:
@@ -203,9 +203,9 @@ class Conductor:
 
     @contextmanager
     def _owing(self) -> Iterator[None]:
-        """While there is, or may be, a machine: whoever asks to stop is told what has to come first."""
+        """While there may be a machine that is ours to end: whoever asks to stop is told that this comes first."""
         stop = self.market.stop
-        stop.first = OWED if self.market.provider.costs else ""
+        stop.first = OWED if self._rents and self.market.provider.costs else ""
         try:
             yield
         finally:

@@ -13,7 +13,8 @@ from runner.cli.output import clock, print_json, print_rows, warn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.planning import Choice, JobPlan
+    from runner.judging import Choice
+    from runner.planning import JobPlan
     from runner.provider import Offer, Provider
     from runner.settings import Settings
 

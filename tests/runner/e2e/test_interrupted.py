@@ -146,6 +146,25 @@ def test_searching(stage: Stage, sources: dict[str, bytes]) -> None:
     assert stage.desk.json("resume", row["run"])["frames"] == 60
 
 
+def test_looking_on(stage: Stage, sources: dict[str, bytes]) -> None:
+    """Who has rented nothing ends nothing, and says so."""
+    stage.store("input").put("in.mp4", sources["large.mp4"])
+    slow = ("--vf", "nlmeans=s=3:p=9:r=41", "--codec", "ffv1", "--segment-s", "0.3")
+    run = stage.desk.json(*stage.words("in.mp4", "out.mkv", *slow, "--detach"))["run"]
+    (number,) = stage.vast.billing()
+    stage.vast.instances[number].freeze(frozen=True)
+    asked = len(stage.vast.calls("show"))
+    looked = stage.desk.start("attach", run)
+    until(lambda: len(stage.vast.calls("show")) > asked, watched=looked)
+    looked.send_signal(signal.SIGTERM)
+    out, told = looked.communicate(timeout=60)
+    assert looked.returncode == 0, told
+    assert "goes on by itself" in out
+    assert "rented machine" not in told
+    assert stage.vast.billing() == [number]
+    assert stage.desk.run("cancel", run).returncode == 0
+
+
 def test_planning_sends_nothing_to_the_output(stage: Stage, sources: dict[str, bytes]) -> None:
     stage.store("input").put("in.mp4", sources["cfr.mp4"])
     stage.server.reset()
