@@ -38,17 +38,22 @@ def place_of(frame: Frame, engine: FrameEngine) -> Place | None:
 
     Raises `UnavailableError` when some of its planes are here and some there.
     """
-    planes = tuple(map(engine.adopt, frame.planes))
-    there = [plane is not None for plane in planes]
-    if not any(there):
-        return None
-    if not all(there):
+    adopt, address = engine.adopt, engine.address
+    planes = tuple([adopt(plane) for plane in frame.planes])
+    count = len([plane for plane in planes if plane is None])
+    if count:
+        if count == len(planes):
+            return None
         raise UnavailableError("frames on the device are to have all their planes there")
-    return Place(planes, tuple(map(engine.address, planes)), tuple(plane.strides for plane in planes))
+    return Place(planes, tuple([address(plane) for plane in planes]), tuple([plane.strides for plane in planes]))
 
 
 def batches(frames: Iterable[Frame], engine: FrameEngine, size: int) -> Iterator[Batch]:
     """`frames` in their order, as many as `size` together: those in host memory, and those at equal distances."""
+    if size == 1:
+        for frame in frames:
+            yield Batch((frame,), place_of(frame, engine), 0)
+        return
     held: list[Frame] = []
     first: Place | None = None
     last: Place | None = None

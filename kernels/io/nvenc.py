@@ -165,7 +165,7 @@ def common_pitch(frame: Frame) -> int | None:
 
 
 def _address(plane: Any) -> int:
-    pointer = getattr(plane.data, "ptr", None)  # CuPy's; its interface is a dictionary made anew, 3 us each
+    pointer = getattr(plane.data, "ptr", None)  # of CuPy's, whose interface would be a dictionary made anew
     return int(plane.__array_interface__["data"][0] if pointer is None else pointer)
 
 
