@@ -210,8 +210,10 @@ class CupyEngine(CupyArrays):
         self._stream(queue).wait_event(event)
 
     def finish(self, event: Any) -> None:
-        with _translated(_FAILED):
+        try:
             event.synchronize()
+        except _FAULTS as error:
+            raise _unavailable(_FAILED, error) from error
 
     def happened(self, event: Any) -> bool:
         return bool(event.done)

@@ -251,9 +251,12 @@ class DeviceExecutor:
     def _let_go(self) -> None:
         """Hold frames of the device, whose memory a decoder may use again, until they have been read; no longer."""
         read = self._read
-        while len(read) > SOURCE_SLOTS or (read and self.engine.happened(read[0].computed)):
+        while read:
+            if not self.engine.happened(read[0].computed):
+                if len(read) <= SOURCE_SLOTS:
+                    return
+                self.engine.finish(read[0].computed)
             reading = read.popleft()
-            self.engine.finish(reading.computed)
             self._spare.append(reading.computed)
             reading.computed = None
 
