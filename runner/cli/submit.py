@@ -88,7 +88,7 @@ def submit(
     root = run_root(spec, settings)
     if dry_run:
         now_s = time.time()
-        made = draft(spec, provider, now_s=now_s, code_version=code_version(), tries=False)
+        made = draft(spec, provider, now_s=now_s, code_version=code_version())
         show_plan(made.plan, now_s=now_s, json=json)
         return 0
     look_first({provider.name: provider}, open_buckets(str(root)))

@@ -5,7 +5,6 @@ What has to be held up is held up by the server, so that each test meets the mom
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 from typing import TYPE_CHECKING, Final
@@ -165,12 +164,17 @@ def test_looking_on(stage: Stage, sources: dict[str, bytes]) -> None:
     assert stage.desk.run("cancel", run).returncode == 0
 
 
-def test_planning_sends_nothing_to_the_output(stage: Stage, sources: dict[str, bytes]) -> None:
+def test_planning_leaves_nothing(stage: Stage, sources: dict[str, bytes]) -> None:
+    """A dry run finds out whether the output could be written, and a list of offers does not even ask."""
     stage.store("input").put("in.mp4", sources["cfr.mp4"])
+    planned = stage.desk.json(*stage.words("in.mp4", "out.mkv", *CHAIN, "--dry-run"))
+    assert planned["frames"] == 60
+    for role in ("work", "output"):
+        store = stage.store(role)
+        assert [*store.list_versions(""), *store.list_uploads()] == []
     stage.server.reset()
-    planned = stage.desk.run(*stage.words("in.mp4", "out.mkv", *CHAIN, "--dry-run", "--json"))
-    assert planned.returncode == 0, planned.stderr
-    assert json.loads(planned.stdout)["frames"] == 60
+    places = stage.location("input", "in.mp4"), stage.location("output", "out.mkv")
+    assert stage.desk.json("offers", *places, *RENTED[2:])["offers"]
     assert set(stage.server.counts()) <= {"HeadObject", "GetObject", "HeadBucket"}
 
 
