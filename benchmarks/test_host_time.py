@@ -7,6 +7,7 @@ On the decoder's thread it is one copy a frame, and one event that is recorded a
 
 from __future__ import annotations
 
+import importlib
 import time
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -268,4 +269,7 @@ def test_host_time_beside_a_codec(benchmark: BenchmarkFixture, direction: str) -
 def _keep(name: str, what: str, found: list[float]) -> None:
     median_s = sorted(found)[len(found) // 2]
     rounds = [round(seconds, 9) for seconds in found]
-    keep({"name": name, "what": what, "ours_s": round(median_s, 9), "goal": GOAL_S, "ours_rounds_s": rounds})
+    row: dict[str, object] = {"name": name, "what": what, "ours_s": round(median_s, 9), "goal": GOAL_S}
+    if name.endswith("-cupy"):
+        row["cupy"] = importlib.import_module("cupy").__version__
+    keep({**row, "ours_rounds_s": rounds})

@@ -1,4 +1,4 @@
-"""How the engine of a GPU takes arrays of other libraries: with a CuPy that notes what it is asked, in a process apart."""
+"""How a GPU's engine takes arrays of other libraries: with a CuPy that notes what it is asked, in a process apart."""
 
 from __future__ import annotations
 
