@@ -13,6 +13,7 @@ import pytest
 import kernels
 from kernels.backends.cpu import CpuExecutor
 from kernels.device_plan import codec_layout
+from kernels.io.nvdec_memory import surface_planes
 from kernels.surface import Layout
 from tests.kernels import test_surfaces as surfaces
 from tests.kernels.test_cuda_chains import CHAINS, FORMATS, SAMPLES, as_stored, assert_alike, planned, tolerance
@@ -113,3 +114,22 @@ def test_arrays_of_the_gpu_come_back_there(make_frame: FrameMaker) -> None:
     out = kernels.apply("unsharp,cas", tuple(map(cupy.asarray, planes)), pixel_format="yuv420p")
     assert all(isinstance(plane, cupy.ndarray) for plane in out)
     assert all(np.abs(a.get().astype(int) - b).max() <= 2 for a, b in zip(out, expected, strict=True))
+
+
+def test_decoded_frames_of_one_block_share_launches(make_frame: FrameMaker) -> None:
+    import cupy
+
+    frames = [make_frame("yuv420p", 320, 180).replace(pts=i, index=i) for i in range(21)]
+    plan = planned(CHAINS[3], frames[0])
+    assert plan is not None
+    block = cupy.empty((len(frames), 270, 320), np.uint8)
+    held = [frame.replace(planes=surface_planes(own, frame.format)) for frame, own in zip(frames, block, strict=True)]
+    for frame, there in zip(frames, held, strict=True):
+        for plane, given in zip(there.planes, frame.planes, strict=True):
+            plane[...] = cupy.asarray(given)
+    ends = {"source": codec_layout(plan.source), "target": codec_layout(plan.target)}
+    with CpuExecutor(plan) as cpu, executor_of(plan, **ends) as gpu:
+        assert gpu.batch > 1
+        for _ in range(3):
+            for out, frame in zip(gpu.stream(iter(held)), frames, strict=True):
+                assert_alike(on_host(out), cpu.run(frame), tolerance(plan), CHAINS[3])
