@@ -93,6 +93,8 @@ class DeviceMemory:
         self._block: Any = None
         self._reading: tuple[Any, Frame] | None = None
         """The last frame, and the event after which nobody reads it."""
+        self._spare: Any = None
+        """An event that nobody looks at any more."""
         self.stream: int | None = stream.ptr
         self.reader = stream
 
@@ -119,11 +121,12 @@ class DeviceMemory:
         before = self._reading
         self._reading = None
         if frame is not None:
-            event = self._cupy.cuda.Event(block=True, disable_timing=True)
+            event = self._spare or self._cupy.cuda.Event(block=True, disable_timing=True)
             event.record(self._stream)
             self._reading = event, frame
         if before is not None:
             before[0].synchronize()
+            self._spare = before[0]
 
 
 class _OnDevice:
