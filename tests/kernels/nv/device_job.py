@@ -16,6 +16,7 @@ from kernels.backends.device import DeviceExecutor
 from kernels.catalogue import CATALOGUE
 from kernels.chain import parse_chain
 from kernels.choice import _layout
+from kernels.device_plan import shared_frames
 from kernels.frame import Frame
 from kernels.io.encode import EncodeSettings
 from kernels.io.mux import Muxer, Reserve
@@ -27,8 +28,9 @@ from kernels.io.nvenc import NvEncoder
 from kernels.io.software import SoftwareDecoder
 from kernels.io.software_encoder import SoftwareEncoder
 from kernels.io.source import Source
+from kernels.launch import Queue
 from kernels.plan import plan_chain
-from tests.kernels.cuda.frames import DeviceArray, StrictFrameEngine
+from tests.kernels.cuda.frames import DeviceArray, Event, StrictFrameEngine
 from tests.kernels.nv.host_cupy import CUDA, HostCupy
 
 if TYPE_CHECKING:
@@ -56,8 +58,18 @@ class StrictCupy(HostCupy):
         return np.empty(shape, dtype).view(Surface)
 
 
+class JobEngine(StrictFrameEngine):
+    """Lets the stand-in encoder read at once whatever its stream was made to wait for, and nobody else."""
+
+    def wait(self, queue: Any, event: Event) -> None:
+        assert queue is not Queue.CALLER, "a job's frames are for its encoder"
+        super().wait(queue, event)
+        if isinstance(queue, HostCupy.Stream):
+            self.finish(event)
+
+
 def main(path: str, target: str, chain: str, decodes: str, encodes: str) -> dict[str, Any]:
-    engine = StrictFrameEngine()
+    engine = JobEngine()
     with Source(path) as source, Path(target).open("w+b") as sink:
         memory = DecodedMemory(StrictCupy, StrictCupy.Stream())
         decoder = NvDecoder(source, memory=memory) if decodes == "NVDEC" else SoftwareDecoder(source)
@@ -71,11 +83,13 @@ def main(path: str, target: str, chain: str, decodes: str, encodes: str) -> dict
             "target": _layout(plan.target) if encodes == "NVENC" else None,
         }
         muxer = Muxer(sink, Path(target).suffix[1:], reserve=Reserve(), origin_s=source.start_s)
-        encoder = _encoder(encodes, muxer, plan, first)
+        reader = StrictCupy.Stream()
+        encoder = _encoder(encodes, muxer, plan, first, reader)
         muxer.set_video(encoder.stream, first.format.sample_aspect_ratio)
         muxer.start()
         where = set()
-        with DeviceExecutor(plan, engine, **layouts) as executor:
+        batch = shared_frames(plan.source, plan.target)
+        with DeviceExecutor(plan, engine, **layouts, batch=batch, complete=True, reader=reader) as executor:
             executor.warm_up()
             for frame in executor.stream(iter([first, *events])):
                 where |= {type(plane).__name__ for plane in frame.planes}
@@ -95,11 +109,11 @@ def main(path: str, target: str, chain: str, decodes: str, encodes: str) -> dict
     }
 
 
-def _encoder(encodes: str, muxer: Muxer, plan: Plan, first: Frame) -> NvEncoder | SoftwareEncoder:
+def _encoder(encodes: str, muxer: Muxer, plan: Plan, first: Frame, reader: Any) -> NvEncoder | SoftwareEncoder:
     common: dict[str, Any] = {"time_base": first.time_base, "side_data": first.side_data}
     if encodes != "NVENC":
         return SoftwareEncoder(muxer.container, EncodeSettings(codec="ffv1"), plan.target, **common)
-    memory = EncodedMemory(StrictCupy, StrictCupy.Stream())
+    memory = EncodedMemory(StrictCupy, reader)
     encoder = NvEncoder(EncodeSettings(), plan.target, caps=encoder_caps("h264"), memory=memory, **common)
     encoder.attach(muxer.container)
     return encoder
