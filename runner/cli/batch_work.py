@@ -49,7 +49,7 @@ def conduct_batch(
     accesses = [RunAccess(run.bucket, run.plan, provider=provider.name) for run in runs]  # type: ignore[arg-type]
 
     def ask() -> Choice:
-        return ask_what_next(batch, display, manner)
+        return ask_what_next(batch, display, manner, may_detach=False)  # what is done is put away by this process
 
     def check() -> None:
         if stop and ask() is not Choice.GO_ON:

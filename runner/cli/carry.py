@@ -239,21 +239,24 @@ def show_copying(display: ProgressDisplay, phase: str) -> Callable[[int, int], N
     return show
 
 
-def ask_what_next(run: str, display: ProgressDisplay, manner: Manner) -> Choice:
+def ask_what_next(run: str, display: ProgressDisplay, manner: Manner, *, may_detach: bool = True) -> Choice:
     """What becomes of the run after Ctrl-C."""
     from runner.standing import Choice
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return Choice(manner.unattended)
     display.close()
-    sys.stderr.write(f"\nrunner: {run}: [d]etach and let it go on, [c]ancel and end the machine, or go on? ")
+    detach = "[d]etach and let it go on, " if may_detach else ""
+    sys.stderr.write(f"\nrunner: {run}: {detach}[c]ancel and end the machine, or go on? ")
     sys.stderr.flush()
     try:
         answer = sys.stdin.readline().strip().lower()
     except (OSError, ValueError):
         return Choice.CANCEL
     display.__enter__()
-    return Choice.DETACH if answer.startswith("d") else Choice.CANCEL if answer.startswith("c") else Choice.GO_ON
+    if may_detach and answer.startswith("d"):
+        return Choice.DETACH
+    return Choice.CANCEL if answer.startswith("c") else Choice.GO_ON
 
 
 def _image_login() -> str | None:

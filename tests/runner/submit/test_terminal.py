@@ -81,3 +81,19 @@ def test_ctrl_c_asks(desk: Desk, clip: Path, tmp_path: Path, answer: str, code: 
         assert "runner attach" in terminal.shown
         desk.json("cancel", desk.run_name())
     assert desk.provider.instances() == []
+
+
+def test_a_batch_cannot_be_left_to_itself(desk: Desk, clip: Path, tmp_path: Path) -> None:
+    """What is done of it is put away by this command."""
+    clips, made = tmp_path / "clips", tmp_path / "made"
+    clips.mkdir()
+    clip.rename(clips / "long.mkv")
+    made.mkdir()
+    terminal = Terminal(desk, "submit", f"{clips}/", f"{made}/", "--on", "local", *HEAVY)
+    until(lambda: desk.committed() >= 1)
+    terminal.process.send_signal(signal.SIGINT)
+    until(lambda: "[c]ancel" in terminal.shown)
+    assert "[d]etach" not in terminal.shown
+    terminal.say("c\n")
+    assert terminal.wait() == 130, terminal.shown
+    assert desk.provider.instances() == []
