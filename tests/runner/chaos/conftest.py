@@ -59,7 +59,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         f"storms: {len(found)} runs, {total('real')} with real workers ({_listed(ended)}), "
         f"{sum(len(one['events']) for one in found)} faults, {total('laptops')} laptops, "
         f"{total('machines')} machines rented, {total('losses')} workers lost, "
-        f"${total('spent_usd'):.2f} spent of ${total('budget_usd'):.2f}, ${total('traffic_usd'):.2f} of it traffic"
+        f"${total('spent_usd'):.2f} spent of ${total('budget_usd'):.2f}, ${total('traffic_usd'):.2f} of it traffic, "
+        f"{max(one['spent_usd'] / one['budget_usd'] for one in found):.0%} of a budget at most"
     )
     terminalreporter.write_line(
         f"storms: {total('billing')} instances billing after reap (which found {_listed(reaped) or 'none'}, kept one "

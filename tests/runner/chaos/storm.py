@@ -41,9 +41,11 @@ SEGMENTS: Final = 8
 LIMIT_S: Final = 240.0
 """Real seconds after which a run hangs."""
 HOUR_S: Final = 3600.0
-SOON_S: Final = 1200.0
+SOON_S: Final = 900.0
 """Deadline of a run that nobody comes back for, and nobody cancels."""
 LAPTOPS: Final = 12
+FINAL: Final = frozenset({"done", "PlanError"})
+"""What a laptop says of a run that nobody goes on with."""
 ROOT: Final = Path(__file__).parents[3]
 OURS: Final = "framehaul/worker:1"
 OWN: Final = "registry.test/somebody/worker:2"
@@ -112,13 +114,14 @@ class Report:
 
     @property
     def understated(self) -> bool:
-        return self.told_usd is not None and self.spent_usd > self.told_usd
+        """Whether a run that its last laptop has seen end has cost more than that says."""
+        return self.outcome in FINAL and self.told_usd is not None and self.spent_usd > self.told_usd
 
     @property
     def is_sound(self) -> bool:
         return not (
             self.billing or (self.unsure and not self.real) or self.doubled_segments or self.doubled_outputs
-            or self.corrupt or self.foreign_touched or self.spent_usd > self.budget_usd
+            or self.corrupt or self.foreign_touched or self.understated or self.spent_usd > self.budget_usd
         )  # fmt: skip
 
     def __str__(self) -> str:
@@ -231,7 +234,7 @@ class Storm:
         told = json.loads(path.read_text())
         self.report.outcome, self.report.told = told["outcome"], told["told"]
         self.report.told_usd = float(told["spent"])
-        final = told["outcome"] in {"done", "PlanError"}
+        final = told["outcome"] in FINAL
         if not final and self.report.laptops < LAPTOPS:
             if self.calm:
                 self.vast.faults.clear()

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from tests.runner.chaos.storm import Nursery
     from tests.storage.server import Server
 
-COUNT: Final = int(os.environ.get("FRAMEHAUL_CHAOS") or 14)
+COUNT: Final = int(os.environ.get("FRAMEHAUL_CHAOS") or 12)
 """Runs of an ordinary test; `just chaos` has 500."""
-REAL: Final = range(3, COUNT, 10)
+REAL: Final = range(1, COUNT, 10)
 """Those whose workers are real."""
 
 # A machine whose host is killed while it starts leaves a process object behind that nobody waits for any more.
