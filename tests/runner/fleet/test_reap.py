@@ -95,6 +95,7 @@ def test_its_own_deadline_bounds_what_nobody_can_look_at(memory: MemoryMarket, i
         ("framehaul-20270115-080000-abcdef-0-x9", None),
         ("somebody-else-0-01234567x99", None),
     ],
+    ids=["told", "without", "short", "foreign"],  # labels are random, and pytest's processes have to agree
 )
 def test_a_label_tells_when_its_instance_ends(label: str, deadline_s: float | None) -> None:
     assert deadline_in(label) == deadline_s
