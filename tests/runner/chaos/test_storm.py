@@ -5,6 +5,7 @@ What each seed did is repeated only as far as real processes repeat anything; wh
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from tests.runner.chaos.real_storm import RealStorm
 from tests.runner.chaos.storm import Storm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.runner.chaos.real_storm import Film
@@ -32,9 +33,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 
 @pytest.fixture(autouse=True)
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs that this machine remembers are those of the test: none."""
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Runs that this machine remembers are those of the test: none. What a storm leaves goes before another test."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    yield
+    gc.collect()
 
 
 @pytest.mark.parametrize("seed", REAL)
