@@ -34,7 +34,7 @@ pages:
 
 # The tests, two at a time; `just test -k scale` picks some
 test *arguments:
-    {{bin}}pytest -n 2 {{arguments}}
+    {{bin}}pytest -n 4 {{arguments}}
 
 # The tests for a machine with an NVIDIA GPU, where a missing one is a failure; `just test` hides it from all others
 test-gpu *arguments:
