@@ -34,7 +34,7 @@ pages:
 
 # The tests, two at a time; `just test -k scale` picks some
 test *arguments:
-    {{bin}}pytest -n 4 {{arguments}}
+    {{bin}}pytest -n 3 {{arguments}}
 
 # The tests for a machine with an NVIDIA GPU, where a missing one is a failure; `just test` hides it from all others
 test-gpu *arguments:
@@ -51,6 +51,10 @@ bench *arguments:
 # The long run over damaged clips
 damaged count="200":
     {{bin}}pytest -n 2 -k damaged --damaged {{count}}
+
+# All the tests of which an ordinary run takes one in four
+long:
+    {{bin}}pytest -n 2 -m long --long
 
 # The long run of jobs in bad weather: killed laptops and workers, lost replies, an API that falls silent
 chaos count="500":

@@ -52,6 +52,8 @@ DAMAGED_SAMPLE: Final = 24
 """Damaged clips that an ordinary run tries; `just damaged` tries 200."""
 MUTANT_SAMPLE: Final = 32
 """Mutants of the CUDA kernels that an ordinary run tries; `just mutants` tries all."""
+LONG_SHARE: Final = 4
+"""One in so many of the tests marked `long` is run, the same ones always; `just long` runs all."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,6 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help=f"how many seeded mutants of the CUDA kernels to try, 0 for all (default {MUTANT_SAMPLE})",
     )
+    parser.addoption("--long", action="store_true", help=f"run all tests marked long, not one in {LONG_SHARE} of them")
     parser.addoption("--all-cubins", action="store_true", help="compile every kernel for every GPU architecture")
 
 
@@ -87,8 +90,16 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked `gpu`; with `REQUIRE_GPU=1` they run, and fail where there is none."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests marked `gpu`; with `REQUIRE_GPU=1` they run, and fail where there is none. Leave out most marked
+    `long`, unless they are named or asked for.
+    """
+    if not config.getoption("--long") and not any("::" in word for word in config.args):
+        left = [
+            item for item in items if item.get_closest_marker("long") and zlib.crc32(item.nodeid.encode()) % LONG_SHARE
+        ]
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
     if not os.environ.get("REQUIRE_GPU"):
         for item in items:
             if item.get_closest_marker("gpu"):

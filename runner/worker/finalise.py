@@ -104,6 +104,7 @@ class Joiner:
             output_etag=stored.etag,
             message="; ".join((*result.warnings, *self._of_segments(result.warnings))),
         )
+        self._report.flush_log(force=True)  # whoever reads that it is done may end this machine at once
         self._workspace.put_done(done.model_dump_json().encode())
         self._report.frames_done = self._plan.frames
         self._report.say("done", f"{done.frames} frames, {done.output_size_bytes} bytes")

@@ -162,6 +162,7 @@ WORK: Final = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WORK)
 def test_each_direction_goes_its_own_way(machine: Machine, name: str) -> None:
     switches, options, who, warnings = WORK[name]
@@ -341,6 +342,7 @@ MOVES: Final = ("", "hflip", "transpose,crop=40:32")
 TAKEN_OVER: Final = ["software decoded instead of NVDEC: it shows no picture for a packet"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "lost"),
     [

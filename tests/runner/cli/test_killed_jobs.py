@@ -153,6 +153,7 @@ def test_another_job_drops_what_a_killed_one_left(
     assert list(state.rglob("*.jsonl")) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["Ctrl-C", "failure"])
 def test_a_run_that_goes_on_leaves_nothing_when_it_ends_early(
     inside: Runner, account: str, remote: B2Store, server: Server, state: Path, noise: Path, how: str

@@ -72,6 +72,7 @@ def test_one_machine_does_what_it_can(stage: Stage, films: list[bytes]) -> None:
     assert len(stage.vast.calls("create")) == 2
 
 
+@pytest.mark.long
 def test_what_only_the_worker_finds_gone_stops_no_other(stage: Stage, films: list[bytes]) -> None:
     put(stage, films[:3])
     job = stage.desk.start(*stage.words("in/*.mp4", "out/", *WORDS, "--json"))
@@ -88,6 +89,7 @@ def test_what_only_the_worker_finds_gone_stops_no_other(stage: Stage, films: lis
     assert stage.vast.billing() == []
 
 
+@pytest.mark.long
 def test_the_traffic_of_every_file_is_counted(stage: Stage, films: list[bytes]) -> None:
     """At 20 dollars per GB sent, four files cost several times what the worst one of them could."""
     for offer in stage.vast.offers:
@@ -105,6 +107,7 @@ def test_the_traffic_of_every_file_is_counted(stage: Stage, films: list[bytes]) 
     assert stage.vast.spent_usd() <= told["spent_usd"] <= 1
 
 
+@pytest.mark.long
 def test_what_all_files_cost_together_is_weighed_before_anything_is_rented(stage: Stage, films: list[bytes]) -> None:
     """A price per GB at which the budget pays for the traffic of any of the files, and not for that of all."""
     for offer in stage.vast.offers:
@@ -123,6 +126,7 @@ def test_what_all_files_cost_together_is_weighed_before_anything_is_rented(stage
     assert not stage.vast.instances
 
 
+@pytest.mark.long
 def test_the_image_is_billed_too(stage: Stage, films: list[bytes]) -> None:
     stage.vast.images[IMAGE] = replace(stage.vast.images[IMAGE], size_bytes=4 * 10**9)
     for offer in stage.vast.offers:
@@ -132,6 +136,7 @@ def test_the_image_is_billed_too(stage: Stage, films: list[bytes]) -> None:
     assert 0.08 < stage.vast.spent_usd() <= told["spent_usd"] < 1
 
 
+@pytest.mark.long
 def test_a_lost_machine_is_replaced_for_what_is_left(stage: Stage, films: list[bytes]) -> None:
     """The next one is weighed, and billed, for the other files only."""
     for offer in stage.vast.offers:

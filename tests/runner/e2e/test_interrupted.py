@@ -56,6 +56,7 @@ def sent_parts(stage: Stage) -> list[int]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_sending_the_input(stage: Stage, large: Path, tmp_path: Path, how: signal.Signals) -> None:
     """It ends at once, and the same command sends only what is missing."""
@@ -145,6 +146,7 @@ def test_searching(stage: Stage, sources: dict[str, bytes]) -> None:
     assert stage.desk.json("resume", row["run"])["frames"] == 60
 
 
+@pytest.mark.long
 def test_looking_on(stage: Stage, sources: dict[str, bytes]) -> None:
     """Who has rented nothing ends nothing, and says so."""
     stage.store("input").put("in.mp4", sources["large.mp4"])

@@ -44,6 +44,7 @@ def test_before_anything_is_rented(role: str, stage: Stage, job: tuple[str, ...]
     assert list(stage.store("output").list_uploads()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("keyless", [(), ("--keyless",)], ids=["keys", "urls"])
 def test_an_output_that_takes_nothing_any_more(keyless: tuple[str, ...], stage: Stage, job: tuple[str, ...]) -> None:
     following = stage.desk.start(*job, *keyless)
@@ -64,6 +65,7 @@ def test_an_output_that_takes_nothing_any_more(keyless: tuple[str, ...], stage: 
     assert stage.desk.json("resume", row["run"])["state"] == "done"
 
 
+@pytest.mark.long
 def test_a_folder_that_takes_nothing_any_more(stage: Stage, job: tuple[str, ...]) -> None:
     following = stage.desk.start(*job)
     until(stage.commits, watched=following)

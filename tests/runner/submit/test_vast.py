@@ -196,6 +196,7 @@ def test_an_account_without_the_money_rents_nothing(
     assert list(remote.list("")) == []  # not even the input was sent
 
 
+@pytest.mark.long
 def test_two_jobs_on_one_file(desk: Desk, vast: FakeVast, remote: B2Store, clip: Path, tmp_path: Path) -> None:
     """The first to end leaves the copy of the input to the other; the last takes it away."""
 
