@@ -67,6 +67,7 @@ def state(account: str, tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kept", "remote_input"), [(1, True), (PARTS, False)])
 def test_a_killed_run_goes_on_where_it_stopped(
     inside: Runner,
@@ -97,6 +98,7 @@ def test_a_killed_run_goes_on_where_it_stopped(
     assert list(state.rglob("*.jsonl")) == []
 
 
+@pytest.mark.long
 def test_a_killed_run_that_nobody_goes_on_with_is_swept(
     inside: Runner, account: str, remote: B2Store, server: Server, state: Path, noise: Path, flipped: Path
 ) -> None:
@@ -176,6 +178,7 @@ def test_a_run_that_goes_on_leaves_nothing_when_it_ends_early(
     assert list(state.rglob("*.jsonl")) == []
 
 
+@pytest.mark.long
 def test_one_target_is_written_by_one_process_of_this_machine(
     inside: Runner, account: str, remote: B2Store, server: Server, noise: Path, flipped: Path
 ) -> None:

@@ -125,6 +125,7 @@ def test_an_output_that_cannot_be_put_down_leaves_no_keys(
     assert len(frames(folder / "out.mkv")) == 60
 
 
+@pytest.mark.long
 def test_searching(stage: Stage, sources: dict[str, bytes]) -> None:
     """The market is empty once the plan is made: between two searches, a request to stop ends the run at once."""
     stage.store("input").put("in.mp4", sources["cfr.mp4"])
@@ -180,6 +181,7 @@ def test_planning_leaves_nothing(stage: Stage, sources: dict[str, bytes]) -> Non
     assert set(stage.server.counts()) <= {"HeadObject", "GetObject", "HeadBucket"}
 
 
+@pytest.mark.long
 def test_an_output_that_is_gone_is_made_again(stage: Stage, sources: dict[str, bytes]) -> None:
     """From what is there: no segment is done twice. Once the run is over, that is what it says."""
     stage.store("input").put("in.mp4", sources["cfr.mp4"])

@@ -210,6 +210,7 @@ def test_cancel_touches_nobody_elses(site: Site) -> None:
     assert not ours.exists
 
 
+@pytest.mark.long
 def test_one_machine_that_will_not_go_keeps_no_other(site: Site) -> None:
     first, second = site.rent(), site.rent()
     refused = {"success": False, "error": "auth_error", "msg": "no"}
@@ -221,6 +222,7 @@ def test_one_machine_that_will_not_go_keeps_no_other(site: Site) -> None:
     assert not second.exists
 
 
+@pytest.mark.long
 def test_a_bucket_that_is_away_hides_no_other_run(site: Site, dead: str) -> None:
     site.remember("20260101-000000-abcdef", dead)
     told = site.desk.run("ps", "--json")

@@ -145,6 +145,7 @@ def test_detached_and_attached(desk: Desk, clip: Path, tmp_path: Path) -> None:
     assert desk.provider.instances() == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_cancels(desk: Desk, long_clip: Path, tmp_path: Path, number: signal.Signals) -> None:
     job = desk.start("submit", long_clip, tmp_path / "out.mkv", "--on", "local", *SLOW)

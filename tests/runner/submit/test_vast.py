@@ -99,6 +99,7 @@ def read(remote: B2Store, key: str) -> str:
         return file.read().decode("utf-8", "replace")
 
 
+@pytest.mark.long
 def test_lost_on_the_way(desk: Desk, vast: FakeVast, bucket: str, remote: B2Store, clip: Path, tmp_path: Path) -> None:
     """The reply to the first rent is lost, its machine dies at work, and so does the laptop; another one goes on."""
     storage.upload(clip, f"b2://{bucket}/in.mkv", credentials=remote_credentials(desk))
@@ -133,6 +134,7 @@ def remote_credentials(desk: Desk) -> Any:
     )
 
 
+@pytest.mark.long
 def test_a_bad_image_stops_it(desk: Desk, vast: FakeVast, clip: Path, tmp_path: Path) -> None:
     words = [*RENTED, *CHAIN]
     words[words.index(IMAGE)] = "framehaul/worker:nowhere"
