@@ -135,7 +135,8 @@ class RealStorm(Storm):
             found.write(found.folder.end, End(state="cancelled", time_s=self.clock.time()))
             return
         done = self.desk.run("cancel", self.order.run, "--bucket", self.place.location("work"))
-        assert done.returncode == 0, done.stderr
+        # What was asked for and never answered may be listed late: the command says so, and what follows must find it.
+        assert done.returncode == 0 or (done.returncode == 6 and "may list it late" in done.stderr), done.stderr
 
     def _check_film(self) -> None:
         """What the workers say they did, and what there is of it."""
