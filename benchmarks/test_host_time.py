@@ -163,7 +163,7 @@ def decoded(engine: NullEngine, format_: VideoFormat, count: int, together: int)
 @pytest.mark.parametrize("chain", sorted(CHAINS))
 def test_host_time(benchmark: BenchmarkFixture, chain: str, arrays: str, size: tuple[int, int]) -> None:
     if arrays and find_spec("cupy") is None:
-        pytest.skip("no CuPy here")
+        pytest.skip("no CuPy here")  # an optional extra: these rows need its arrays, the others do not
     source = VideoFormat(width=size[0], height=size[1], pixel_format=pixel_format("yuv420p"))
     plan = plan_chain(source, parse_chain(CHAINS[chain], CATALOGUE))
     engine = CupyEngine() if arrays else NullEngine()
@@ -234,7 +234,7 @@ def cupy_without_driver(surface: Any) -> Any:
 def test_host_time_beside_a_codec(benchmark: BenchmarkFixture, direction: str) -> None:
     """Of a frame from NVDEC's surface into memory of its own, and of one handed to NVENC where it lies."""
     if find_spec("cupy") is None:
-        pytest.skip("no CuPy here")
+        pytest.skip("no CuPy here")  # an optional extra: these rows need its arrays, the others do not
     format_ = VideoFormat(width=1920, height=1080, pixel_format=pixel_format("yuv420p"))
     surface = CupyEngine().empty((1620, 1920), np.dtype(np.uint8))
     cupy = cupy_without_driver(surface)

@@ -153,7 +153,7 @@ def _reach(location: str, answer: SimpleQueue[Bucket | Exception]) -> None:
         bucket = Bucket(bucket_at(location), retrier=Retrier(budget_s=LOOK_S / 2))
         run = bucket.run("any")
         run.exists(run.folder.plan)
-    except Exception as error:  # noqa: BLE001 - for whoever waits
+    except Exception as error:  # noqa: BLE001 - a thread's: whoever waits raises it or says it
         answer.put(error)
     else:
         answer.put(bucket)

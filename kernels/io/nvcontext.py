@@ -24,7 +24,7 @@ def balanced() -> Generator[None]:
     before = _current(driver)
     try:
         yield
-    except BaseException:
+    except BaseException:  # Ctrl-C too: a context that is left current would be every later caller's
         _restore(driver, before)
         raise
 

@@ -82,7 +82,7 @@ def _try_all(boot: Boot) -> None:
     for what, attempt in _attempts(boot):
         error = _outcome(attempt)
         if error is not None and is_lasting(error):
-            time.sleep(AGAIN_S)
+            time.sleep(AGAIN_S)  # the store is given this time: there is no event that could be waited for
             error = _outcome(attempt)
         if error is None:
             continue
