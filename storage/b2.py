@@ -26,7 +26,7 @@ from storage.retry import TIDYING_S, Retrier, retry_after_s
 from storage.store import MARK, MAX_PRESIGN_S, Grant, ObjectInfo, ObjectVersion, Part, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from storage.credentials import Credentials
@@ -118,10 +118,15 @@ class B2Store:
         upload: str = self._call("beginning", key, "create_multipart_upload", **more)["UploadId"]
         return upload
 
-    def upload_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> Part:
-        answer = self._call(
-            f"writing part {number} of", key, "upload_part", UploadId=upload, PartNumber=number, Body=data
-        )
+    def upload_part(
+        self, key: str, upload: str, number: int, data: bytes | bytearray, *, wanted: Callable[[], bool] = lambda: True
+    ) -> Part:
+        what = f"writing part {number} of {self.describe(key)}"
+
+        def send() -> dict[str, Any]:
+            return self._once(what, key, "upload_part", UploadId=upload, PartNumber=number, Body=data)
+
+        answer = self.retrier.call(what, send, on_throttle=self.lanes.narrow, wanted=wanted)
         return Part(number=number, size_bytes=len(data), etag=_etag(answer))
 
     def complete_upload(self, key: str, upload: str, parts: Sequence[Part], *, mark: str | None = None) -> ObjectInfo:

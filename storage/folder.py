@@ -34,7 +34,7 @@ from storage.retry import Retrier
 from storage.store import MAX_PARTS, Grant, ObjectInfo, ObjectVersion, Part, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 UPLOADS: Final = ".framehaul-uploads"
@@ -92,7 +92,15 @@ class FolderStore:
         (folder / "upload.json").write_text(json.dumps({"key": key}), encoding="utf-8")
         return upload
 
-    def upload_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> Part:
+    def upload_part(
+        self,
+        key: str,
+        upload: str,
+        number: int,
+        data: bytes | bytearray,
+        *,
+        wanted: Callable[[], bool] = lambda: True,  # noqa: ARG002  (a disk is asked once)
+    ) -> Part:
         folder = self._upload(key, upload, "writing a part of")
         if not 1 <= number <= MAX_PARTS:
             raise ValueError(f"part {number} is not possible; parts are 1 to {MAX_PARTS}")

@@ -20,7 +20,7 @@ from storage.retry import Retrier
 from storage.store import MAX_PARTS, Grant, ObjectInfo, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from storage.place import Place
 
@@ -124,12 +124,14 @@ class GrantStore:
         self._check(key)
         return self.grant.upload
 
-    def upload_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> Part:
+    def upload_part(
+        self, key: str, upload: str, number: int, data: bytes | bytearray, *, wanted: Callable[[], bool] = lambda: True
+    ) -> Part:
         self._check(key)
         del upload
         if number > len(self.grant.part_urls):
             raise TooLargeError(f"{self.grant.name} grew past {self.grant.max_bytes} bytes, all that was permitted")
-        answer = self._send(f"writing part {number} of", "PUT", self.grant.part_urls[number - 1], data)
+        answer = self._send(f"writing part {number} of", "PUT", self.grant.part_urls[number - 1], data, wanted)
         return Part(number=number, size_bytes=len(data), etag=answer.get("ETag", "").strip('"'))
 
     def complete_upload(self, key: str, upload: str, parts: Sequence[Part], *, mark: str | None = None) -> ObjectInfo:
@@ -168,7 +170,14 @@ class GrantStore:
         if key != self.grant.key:
             raise RequestError(f"writing {key}", Failure(status=403, message=f"only {self.grant.name} is permitted"))
 
-    def _send(self, doing: str, method: str, url: str, data: bytes | bytearray | None) -> dict[str, str]:
+    def _send(
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        data: bytes | bytearray | None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, str]:
         """The headers of the answer, by their usual names."""
         what = f"{doing} {self.grant.name}"
 
@@ -180,4 +189,4 @@ class GrantStore:
                 told = _ETAG.search(answer.content[:10_000])  # a completion says it in its body
                 return found if told is None else {"ETag": told[1].decode()} | found
 
-        return self.retrier.call(what, ask, on_throttle=self.lanes.narrow)
+        return self.retrier.call(what, ask, on_throttle=self.lanes.narrow, wanted=wanted)

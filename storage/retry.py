@@ -95,12 +95,14 @@ class Retrier:
         *,
         progress: Callable[[], int] = lambda: 0,
         on_throttle: Callable[[], object] = lambda: None,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> T:
         """What `action` returns at last. `what` says what it does ("reading b2://bucket/key").
 
         `progress` counts what is done and stays done: after a step forward, counting of tries and time starts
-        again. `on_throttle` is called when the service asks for fewer requests. Raises the `RequestError` itself
-        where another try cannot help, and `GaveUpError` after the last one.
+        again. `on_throttle` is called when the service asks for fewer requests; `wanted` is asked before each further
+        try. Raises the `RequestError` itself where another try cannot help or nobody wants it any more, and
+        `GaveUpError` after the last one.
         """
         tries, done, since = 0, progress(), self._clock()
         while True:
@@ -121,6 +123,8 @@ class Retrier:
                     raise GaveUpError(what, tries=tries, elapsed_s=elapsed_s, last=error) from error
                 log.info("%s: %s; try %d follows in %.1f s", what, error.failure, tries + 1, wait_s)
                 self._sleep(wait_s)
+                if not wanted():
+                    raise
 
     def within(self, budget_s: float) -> Retrier:
         """The same, with less patience: for what is only tidying up."""

@@ -126,16 +126,20 @@ class Sender:
 
     def _part(self, number: int, data: bytearray) -> Part:
         if self._resuming is None:
-            with self._store.lanes:
-                return self._store.upload_part(self._key, self._upload, number, data)
+            return self._upload_part(number, data)
         digest = hashlib.sha256(data).hexdigest()
         known = self._resuming.known(number, digest)
         if known is not None:
             return known
-        with self._store.lanes:
-            part = self._store.upload_part(self._key, self._upload, number, data)
+        part = self._upload_part(number, data)
         self._resuming.sent(part, digest)
         return part
+
+    def _upload_part(self, number: int, data: bytearray) -> Part:
+        """Not once more after `abort`: what arrives then nobody asked for, and it may be paid for."""
+        with self._store.lanes:
+            self.check()
+            return self._store.upload_part(self._key, self._upload, number, data, wanted=lambda: self._error is None)
 
 
 def is_digest(etag: str, data: bytes | bytearray) -> bool:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -148,8 +148,10 @@ class WritableStore(Protocol):
     def create_upload(self, key: str, *, content_type: str | None = None, mark: str | None = None) -> str:
         """Begin an object of many parts; the upload's id. `mark` comes back in `ObjectInfo`."""
 
-    def upload_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> Part:
-        """Store part `number`; a part sent again replaces the earlier one."""
+    def upload_part(
+        self, key: str, upload: str, number: int, data: bytes | bytearray, *, wanted: Callable[[], bool] = lambda: True
+    ) -> Part:
+        """Store part `number`; a part sent again replaces the earlier one. `wanted` is asked before each retry."""
 
     def complete_upload(self, key: str, upload: str, parts: Sequence[Part], *, mark: str | None = None) -> ObjectInfo:
         """Make the object of `parts`, in the order of their numbers."""

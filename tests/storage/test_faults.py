@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -198,6 +199,26 @@ def test_a_write_that_fails_leaves_the_old_object_and_no_upload(
     server.reset()
     assert read(remote) == b"old"
     assert list(remote.list_uploads()) == []
+
+
+def test_a_part_of_what_was_given_up_is_not_sent_again(server: Server, bucket: str) -> None:
+    waits, given_up = threading.Event(), threading.Event()
+
+    def wait(_: float) -> None:
+        waits.set()
+        given_up.wait(20)
+
+    store = server.store(bucket, retrier=Retrier(sleep=wait))
+    server.break_next({"op": "UploadPart", "times": 99} | BUSY)
+    file = ObjectWriter(store, "clip", part_bytes=lambda _: MIN_PART_BYTES, head_bytes=MIN_PART_BYTES)
+    file.write(os.urandom(2 * MIN_PART_BYTES))
+    assert waits.wait(20)
+    file.discard()
+    given_up.set()
+    running = [thread for thread in threading.enumerate() if thread.name.startswith("storage-writer")]
+    for thread in running:
+        thread.join(20)
+    assert server.counts()["UploadPart"] == 1
 
 
 def test_the_service_is_waited_for_as_it_asks(server: Server, bucket: str) -> None:

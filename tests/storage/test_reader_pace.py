@@ -90,16 +90,21 @@ def wide() -> Iterator[Line]:
     line.server.stop()
 
 
-def test_on_a_full_line_few_are_asked_for_at_a_time(shared: Line) -> None:
-    with shared.open() as film:
+def asked_for_at_a_time(line: Line) -> int:
+    line.most = 0
+    with line.open() as film:
         assert film.read() == CONTENT
-    assert shared.most < MOST_AHEAD
+    return line.most
+
+
+def test_on_a_full_line_few_are_asked_for_at_a_time(shared: Line) -> None:
+    """Told from how long blocks take: on a busy machine chance has a say in one reading, not in all of five."""
+    assert any(asked_for_at_a_time(shared) < MOST_AHEAD for _ in range(5))
 
 
 def test_where_connections_do_not_share_there_are_many(wide: Line) -> None:
-    with wide.open() as film:
-        assert film.read() == CONTENT
-    assert wide.most >= MOST_AHEAD - 1
+    """As above."""
+    assert any(asked_for_at_a_time(wide) >= MOST_AHEAD - 1 for _ in range(5))
 
 
 def test_a_block_that_is_jumped_to_overtakes_what_was_read_ahead(wide: Line) -> None:

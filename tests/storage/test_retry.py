@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from storage.errors import AccessError, CapError, ConnectionFailedError, Failure, GaveUpError, MissingError, refused
+from storage.errors import (
+    AccessError,
+    CapError,
+    ConnectionFailedError,
+    Failure,
+    GaveUpError,
+    MissingError,
+    RequestError,
+    refused,
+)
 from storage.lanes import Lanes
 from storage.retry import BROKEN, BUSY, DAMAGED, SLOW_DOWN, Retrier, Rule, retry_after_s, rule_of
 
@@ -104,6 +113,18 @@ def test_progress_starts_the_counting_again() -> None:
 
     retrier = Retrier(clock=lambda: time.now_s, sleep=time.sleep)
     assert retrier.call("x", action, progress=lambda: done[0]) == "done"
+
+
+def test_what_nobody_wants_any_more_is_not_tried_again() -> None:
+    tries: list[int] = []
+
+    def action() -> None:
+        tries.append(1)
+        _fail(Failure(status=503))
+
+    with pytest.raises(RequestError):
+        Retrier(sleep=lambda _: None).call("x", action, wanted=lambda: len(tries) < 3)
+    assert len(tries) == 3
 
 
 def test_lanes_halve_once_a_second_and_widen_one_by_one() -> None:
