@@ -25,8 +25,9 @@ def fetch(
 ) -> bytearray:
     """Bytes `start` to `stop - 1` of the version `info` describes: all of them, or an error.
 
-    `into`, of exactly that size, is filled and returned. `wanted` is asked between pieces. Raises `CancelledError`
-    when nobody wants them any more, `ChangedError`, a `RequestError` that no retry can help, or `GaveUpError`.
+    `into`, of exactly that size, is filled and returned. `wanted` is asked between pieces and tries. Raises
+    `CancelledError` when nobody wants them any more, `ChangedError`, a `RequestError` that no retry can help, or
+    `GaveUpError`.
     """
     data = bytearray(stop - start) if into is None else into
     view = memoryview(data)
@@ -36,16 +37,23 @@ def fetch(
             raise CancelledError
         return body.readinto(view[got:])
 
-    _read(store, info, start, stop, attempt)
+    _read(store, info, start, stop, attempt, wanted)
     return data
 
 
 def receive(
-    store: ReadableStore, info: ObjectInfo, start: int, stop: int, take: Callable[[memoryview, int], object]
+    store: ReadableStore,
+    info: ObjectInfo,
+    start: int,
+    stop: int,
+    take: Callable[[memoryview, int], object],
+    *,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> None:
     """As `fetch`, but gives the bytes to `take(piece, position)` as they come, in order, `PIECE_BYTES` at most.
 
-    A piece is valid during the call. Pieces that are used while the processor still has them cost least.
+    A piece is valid during the call; pieces that are used while the processor still has them cost least. `wanted` is
+    asked between tries.
     """
     room = memoryview(bytearray(min(PIECE_BYTES, stop - start)))
 
@@ -54,10 +62,17 @@ def receive(
         take(room[:count], start + got)
         return count
 
-    _read(store, info, start, stop, attempt)
+    _read(store, info, start, stop, attempt, wanted)
 
 
-def _read(store: ReadableStore, info: ObjectInfo, start: int, stop: int, step: Callable[[Body, int], int]) -> None:
+def _read(
+    store: ReadableStore,
+    info: ObjectInfo,
+    start: int,
+    stop: int,
+    step: Callable[[Body, int], int],
+    wanted: Callable[[], bool],
+) -> None:
     """Call `step(body, got)`, which says how many bytes it took, until the range is whole."""
     got = 0
 
@@ -75,4 +90,5 @@ def _read(store: ReadableStore, info: ObjectInfo, start: int, stop: int, step: C
             attempt,
             progress=lambda: got,
             on_throttle=store.lanes.narrow,
+            wanted=wanted,
         )

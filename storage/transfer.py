@@ -109,6 +109,7 @@ class _Sending:
         self._parts: dict[int, Part] = {}
         self._upload = ""
         self._mark = ""
+        self._over = False
 
     def run(self, journal: Path | None) -> ObjectInfo:
         if self._size <= PART_BYTES:
@@ -147,7 +148,7 @@ class _Sending:
         def transfer(number: int) -> None:
             data = self._read(number)
             with self._store.lanes:
-                part = self._store.upload_part(self._key, self._upload, number, data)
+                part = self._store.upload_part(self._key, self._upload, number, data, wanted=self._is_wanted)
             self._parts[number] = part
             if record is not None:
                 record.add({"part": number, "etag": part.etag})
@@ -155,7 +156,10 @@ class _Sending:
 
         count = -(-self._size // self._part_bytes)
         missing = [number for number in range(1, count + 1) if number not in self._parts]
-        do_all(missing, transfer, most=_at_a_time(self._part_bytes), check=self._check)
+        try:
+            do_all(missing, transfer, most=_at_a_time(self._part_bytes), check=self._check)
+        finally:
+            self._over = True
         parts = [self._parts[number] for number in range(1, count + 1)]
         return self._store.complete_upload(self._key, self._upload, parts, mark=self._mark)
 
@@ -206,7 +210,12 @@ class _Sending:
 
     def _read(self, number: int) -> bytearray:
         start = (number - 1) * self._part_bytes
-        return fetch(self._source.store, self._source.info, start, start + self._length(number))
+        stop = start + self._length(number)
+        return fetch(self._source.store, self._source.info, start, stop, wanted=self._is_wanted)
+
+    def _is_wanted(self) -> bool:
+        """Whether a part that failed is tried again: another one's failure, or Ctrl-C, has ended it all."""
+        return not self._over
 
     def _length(self, number: int) -> int:
         start = (number - 1) * self._part_bytes
@@ -271,7 +280,7 @@ class _Receiving:
 
         def transfer(number: int) -> None:
             start, stop = self._range(number)
-            receive(self._source.store, self._source.info, start, stop, take)
+            receive(self._source.store, self._source.info, start, stop, take, wanted=lambda: not self._over)
             if record is not None:
                 record.add({"block": number})
             self._meter.add(stop - start)
