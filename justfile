@@ -34,7 +34,7 @@ pages:
 
 # The tests, two at a time; `just test -k scale` picks some
 test *arguments:
-    {{bin}}pytest -n 3 {{arguments}}
+    {{bin}}pytest -n 2 {{arguments}}
 
 # The tests for a machine with an NVIDIA GPU, where a missing one is a failure; `just test` hides it from all others
 test-gpu *arguments:
@@ -52,7 +52,7 @@ bench *arguments:
 damaged count="200":
     {{bin}}pytest -n 2 -k damaged --damaged {{count}}
 
-# All the tests of which an ordinary run takes one in four
+# All the tests of which an ordinary run takes one in eight
 long:
     {{bin}}pytest -n 2 -m long --long
 

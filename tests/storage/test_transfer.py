@@ -212,6 +212,7 @@ def test_a_download_goes_on_after_a_kill(server: Server, url: str, big: Path, tm
     assert names(state) == []
 
 
+@pytest.mark.long
 def test_a_copy_between_buckets_goes_on_after_a_kill(server: Server, url: str, big: Path, remote: B2Store) -> None:
     storage.upload(big, f"{url}/clip")
     server.break_next({"op": "UploadPart", "skip": 2, "times": 9, "delay": 60})

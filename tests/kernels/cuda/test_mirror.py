@@ -39,6 +39,7 @@ def test_a_probe_finds_the_same_there(sample: str, case: Case, rng: np.random.Ge
 
 
 @pytest.mark.parametrize("what", ["pairs", "one of a pair", "halved"])
+@pytest.mark.long
 def test_so_does_a_chain_on_planes_that_share_memory(what: str, rng: np.random.Generator) -> None:
     probe = chain_probe(*CHAINS[what], rng)
     for at_end in (True, False):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.runner.chaos.storm import Nursery
     from tests.storage.server import Server
 
-COUNT: Final = int(os.environ.get("FRAMEHAUL_CHAOS") or 12)
+COUNT: Final = int(os.environ.get("FRAMEHAUL_CHAOS") or 6)
 """Runs of an ordinary test; `just chaos` has 500."""
 REAL: Final = range(1, COUNT, 10)
 """Those whose workers are real."""

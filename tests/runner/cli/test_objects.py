@@ -269,6 +269,7 @@ def test_gc_lists_first_and_removes_when_told(inside: Runner, account: str, remo
 
 
 @pytest.mark.usefixtures("account")
+@pytest.mark.long
 def test_a_listing_of_many_pages(inside: Runner, crowded: tuple[str, list[str]]) -> None:
     bucket, names = crowded
     assert [row["key"] for row in listed(inside, f"b2://{bucket}/n/")] == names

@@ -53,6 +53,7 @@ def test_the_object_is_the_file_that_the_same_job_writes_here(
     assert (tmp_path / f"web {name}").read_bytes() == local.read_bytes()
 
 
+@pytest.mark.long
 def test_a_large_output_goes_up_in_parts(
     inside: Runner, account: str, remote: B2Store, server: Server, noise: Path, flipped: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_job_that_fails_leaves_the_old_object(
     assert list(remote.list_uploads()) == []
 
 
+@pytest.mark.long
 def test_a_storm_of_faults_changes_nothing(
     inside: Runner, account: str, remote: B2Store, server: Server, noise: Path, flipped: Path
 ) -> None:

@@ -40,6 +40,7 @@ def rents(stage: Stage) -> list[Any]:
     return [rent for run in bucket.runs() for rent in read_rents(bucket.run(run))]
 
 
+@pytest.mark.long
 def test_one_machine_does_what_it_can(stage: Stage, films: list[bytes]) -> None:
     put(stage, films[:3])
     stage.store("input").put("in/1.mp4", b"no video at all")

@@ -87,6 +87,7 @@ def test_sending_the_input(stage: Stage, large: Path, tmp_path: Path, how: signa
     assert list(stage.store("work").list_uploads()) == []
 
 
+@pytest.mark.long
 def test_fetching_the_output(stage: Stage, sources: dict[str, bytes], tmp_path: Path) -> None:
     """By then the machine's keys are worth nothing; what is made stays to be fetched."""
     stage.store("input").put("in.mp4", sources["cfr.mp4"])
@@ -107,6 +108,7 @@ def test_fetching_the_output(stage: Stage, sources: dict[str, bytes], tmp_path: 
     assert len(stage.vast.calls("create")) == 1
 
 
+@pytest.mark.long
 def test_an_output_that_cannot_be_put_down_leaves_no_keys(
     stage: Stage, sources: dict[str, bytes], tmp_path: Path
 ) -> None:

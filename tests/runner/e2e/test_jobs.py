@@ -20,6 +20,7 @@ from tests.kernels.test_segments import facts, shown
 from tests.runner.e2e.stage import cuts_inside_groups, has_open_groups
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.runner.e2e.stage import Stage
@@ -73,7 +74,15 @@ def test_every_operation_is_in_one_of_the_jobs() -> None:
     assert used == set(CATALOGUE)
 
 
-@pytest.mark.parametrize("work", LOSSLESS.values(), ids=list(LOSSLESS))
+def first_always(works: dict[str, Work]) -> Sequence[object]:
+    """All of them, of which an ordinary run takes the first and some others."""
+    first, *others = works.items()
+    return [pytest.param(first[1], id=first[0])] + [
+        pytest.param(work, id=name, marks=pytest.mark.long) for name, work in others
+    ]
+
+
+@pytest.mark.parametrize("work", first_always(LOSSLESS))
 def test_lossless_jobs_are_what_one_run_gives(
     stage: Stage, work: Work, sources: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -85,7 +94,7 @@ def test_lossless_jobs_are_what_one_run_gives(
     assert colors(made) == colors(wanted)
 
 
-@pytest.mark.parametrize("work", LOSSY.values(), ids=list(LOSSY))
+@pytest.mark.parametrize("work", first_always(LOSSY))
 def test_lossy_jobs_are_as_good_as_one_run(stage: Stage, work: Work, sources: dict[str, bytes], tmp_path: Path) -> None:
     source = sources[work.source]
     made, wanted = submit(stage, work, source), run_here(work, source, tmp_path)

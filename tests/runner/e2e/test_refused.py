@@ -77,6 +77,7 @@ def test_a_folder_that_takes_nothing_any_more(stage: Stage, job: tuple[str, ...]
     assert stage.vast.billing() == []
 
 
+@pytest.mark.long
 def test_a_bucket_that_is_not_there(stage: Stage, job: tuple[str, ...]) -> None:
     words = [word.replace(stage.buckets["output"], "no-such-bucket") for word in job]
     for more in ((), ("--dry-run",)):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHAIN: Final = ("--vf", "nlmeans=s=3:p=3:r=7", "--codec", "ffv1", "--segment-s", "0.55")
 
 
-@pytest.mark.parametrize("mode", ["keys", "urls"])
+@pytest.mark.parametrize("mode", [pytest.param("keys", marks=pytest.mark.long), "urls"])
 def test_no_secret_is_anywhere(stage: Stage, mode: str, sources: dict[str, bytes]) -> None:
     stage.store("input").put("in.mp4", sources["cfr.mp4"])
     options = ("--keyless",) if mode == "urls" else ()
@@ -44,6 +44,7 @@ def test_no_secret_is_anywhere(stage: Stage, mode: str, sources: dict[str, bytes
     assert stage.vast.key_leaks() == []
 
 
+@pytest.mark.long
 def test_a_key_for_a_while_opens_nothing_else(stage: Stage, sources: dict[str, bytes]) -> None:
     """The S3 server holds keys to what they were made for, so a worker that ends well has needed no more."""
     for name in ("in.mp4", "other.mp4"):

@@ -67,6 +67,7 @@ def test_a_folder(desk: Desk, clips: Path, tmp_path: Path) -> None:
     assert (again["skipped"], again["done"], again["failed"]) == (3, 0, 1)
 
 
+@pytest.mark.long
 def test_what_changed_is_done_again(desk: Desk, clips: Path, tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     shutil.copytree(clips, source)
@@ -82,6 +83,7 @@ def test_what_changed_is_done_again(desk: Desk, clips: Path, tmp_path: Path) -> 
     assert (other["done"], other["skipped"]) == (2, 0)
 
 
+@pytest.mark.long
 def test_a_lost_machine_loses_no_file(desk: Desk, clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     job = desk.start("submit", f"{clips}/*.mkv", f"{out}/", *WORDS, "--json")

@@ -234,6 +234,7 @@ def test_a_bucket_that_is_away_hides_no_other_run(site: Site, dead: str) -> None
     assert site.run in asked.stdout
 
 
+@pytest.mark.long
 def test_a_machine_whose_run_nobody_sees_ends_at_its_deadline(site: Site, dead: str) -> None:
     run, unknown = "20260101-000000-abcdef", "20260101-000000-fedcba"
     site.remember(run, dead)

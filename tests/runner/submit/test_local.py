@@ -167,6 +167,7 @@ def test_cancelled_from_elsewhere(desk: Desk, long_clip: Path, tmp_path: Path) -
     assert not (tmp_path / "out.mkv").exists()
 
 
+@pytest.mark.long
 def test_reap_without_keys(desk: Desk, long_clip: Path, tmp_path: Path) -> None:
     nothing = desk.run("reap")
     assert nothing.returncode == 0
@@ -193,6 +194,7 @@ def test_a_job_that_cannot_be_done(desk: Desk, clip: Path, tmp_path: Path) -> No
     assert missing.returncode == 3
 
 
+@pytest.mark.long
 def test_a_sample_comes_first(desk: Desk, clip: Path, tmp_path: Path) -> None:
     done = desk.run("submit", clip, tmp_path / "out.mkv", *LOCAL, *CHAIN, "--sample", "0.5")
     assert done.returncode == 0, done.stderr

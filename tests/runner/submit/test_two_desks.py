@@ -20,6 +20,7 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(home=tmp_path)
 
 
+@pytest.mark.long
 def test_looking_on_ends_no_run(desk: Desk, tmp_path: Path) -> None:
     """Attached to between two machines: the run is not marked as failed, and whoever carries it goes on."""
     clip, out = write_clip(tmp_path / "in.mkv", frames=40), tmp_path / "out.mkv"

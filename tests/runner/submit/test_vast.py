@@ -155,6 +155,7 @@ def test_a_signal_ends_the_machine(desk: Desk, vast: FakeVast, clip: Path, tmp_p
     assert vast.billing() == []
 
 
+@pytest.mark.long
 def test_a_signal_ends_the_wait_before_renting(desk: Desk, vast: FakeVast, clip: Path, tmp_path: Path) -> None:
     """The service asks to come back in an hour."""
     body = {"success": False, "error": "rate_limit", "msg": "API requests too frequent"}
@@ -168,6 +169,7 @@ def test_a_signal_ends_the_wait_before_renting(desk: Desk, vast: FakeVast, clip:
     assert desk.run("reap").returncode == 0
 
 
+@pytest.mark.long
 def test_an_orphan_is_loud(desk: Desk, vast: FakeVast, clip: Path, tmp_path: Path) -> None:
     job = desk.start("submit", clip, tmp_path / "out.mkv", *RENTED, *CHAIN)
     until(vast.billing, watched=job)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.runner.vast.clocks import VirtualClock
-from tests.runner.vast.fake import FakeVast
+from tests.runner.vast.fake import IMAGE, FakeVast, Image
 from tests.runner.vast.official import vastai  # noqa: F401  (a fixture)
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def vast(tmp_path: Path, clock: VirtualClock) -> Iterator[FakeVast]:
     with FakeVast(tmp_path, clock=clock) as running:
+        running.images[IMAGE] = Image(entrypoint=("sleep", "1000000"))  # a worker without work ends, and starts again
         yield running
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -198,7 +199,7 @@ class FakeInstance:
         for folder in Path("/proc").iterdir():
             if folder.name.isdecimal():
                 with contextlib.suppress(OSError):
-                    if mark in (folder / "environ").read_bytes():  # a zombie has none
+                    if mark in _environ(folder):
                         found.append(int(folder.name))
         return found
 
@@ -246,3 +247,14 @@ class FakeInstance:
             "volume_info": None,
             "jupyter_token": "JUPYTERTOKEN",
         }
+
+
+def _environ(folder: Path) -> bytes:
+    """The variables of a process: of one that is just becoming another program, once it has. A zombie has none."""
+    while not (environ := (folder / "environ").read_bytes()):
+        facts = (folder / "stat").read_text().rpartition(")")[2].split()
+        memory_bytes, start, end = int(facts[20]), int(facts[47]), int(facts[48])  # fields 23, 50, 51 of proc(5)
+        if memory_bytes == 0 or (start == end and start != 0):
+            break
+        time.sleep(0.001)
+    return environ

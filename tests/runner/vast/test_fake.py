@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -235,6 +236,18 @@ def test_other_peoples_instances(vast: FakeVast, client: VastClient) -> None:
     assert [one.label for one in client.instances()] == ["their-job"]
     assert vast.billing() == []
     assert theirs.exists
+
+
+def test_what_becomes_another_program_just_then_is_killed_too(tmp_path: Path) -> None:
+    again = 'exec sh -c "$0" "$0"'
+    with FakeVast(tmp_path) as running:
+        running.images[IMAGE] = Image(entrypoint=("sh", "-c", again, again))
+        for _ in range(10):
+            instance = running.rent(running.offers[0], {"image": IMAGE, "runtype": "args"})
+            while not instance.is_alive:
+                time.sleep(0.01)
+            running.end(instance)  # which waits in vain for a process that it has missed
+            assert instance.pids() == []
 
 
 PROGRAM = """

@@ -158,6 +158,7 @@ def test_urls_alone_are_worth_nothing_afterwards(run: Run, remote: B2Store) -> N
         fetch(url, "the boot document", max_bytes=1 << 24)
 
 
+@pytest.mark.long
 def test_what_is_committed_can_be_read_with_urls_and_not_be_written(run: Run, tmp_path: Path, remote: B2Store) -> None:
     first = run.access(mode=Mode.OWN)
     assert work(run, first.boot(LABEL, deadline_s=time.time() + HOUR_S), log=tmp_path / "log") == 0

@@ -71,6 +71,7 @@ def test_an_output_that_takes_nothing_fails_the_job_before_the_first_frame(
     assert SECRETS.search((tmp_path / "log").read_text()) is None
 
 
+@pytest.mark.long
 def test_a_bucket_that_is_not_there(run: Run, account: Callable[[str], str], tmp_path: Path) -> None:
     elsewhere = parse(account("out.mkv"))
     assert isinstance(elsewhere, ObjectUri)
@@ -79,6 +80,7 @@ def test_a_bucket_that_is_not_there(run: Run, account: Callable[[str], str], tmp
     assert "NoSuchBucket" in failed(run).message
 
 
+@pytest.mark.long
 def test_a_folder_that_is_not_there(sources: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     run = local_run(sources, tmp_path, "cfr.mp4", output="out/film.mkv")
@@ -88,6 +90,7 @@ def test_a_folder_that_is_not_there(sources: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [Mode.OWN, Mode.URLS])
+@pytest.mark.long
 def test_an_output_that_takes_nothing_any_more(mode: Mode, run: Run, tmp_path: Path, server: Server) -> None:
     """With presigned URLs it is found out at the end, when the output is sent."""
     given = boot(run, mode=mode)
@@ -98,6 +101,7 @@ def test_an_output_that_takes_nothing_any_more(mode: Mode, run: Run, tmp_path: P
     assert "the output cannot be written by any machine" in failed(run).message
 
 
+@pytest.mark.long
 def test_who_can_say_nothing_gives_up(run: Run, tmp_path: Path, server: Server) -> None:
     given = boot(run)
     server.break_next(*(denied(f"/{part}", op=op) for part in ("runs/", "out") for op in ("PutObject", "UploadPart")))
@@ -128,6 +132,7 @@ def read_boot(path: str) -> Boot:
     return Boot.model_validate_json(fetch(path, "the boot document", max_bytes=1 << 24))
 
 
+@pytest.mark.long
 def test_machines_whose_keys_are_dead_end_no_job(run: Run, native: KeyMaker, tmp_path: Path, server: Server) -> None:
     given = with_keys(run, native).boot(LABEL, deadline_s=time.time() + LONG_S)
     with worker(run, given, log=tmp_path / "log") as process:
@@ -144,6 +149,7 @@ def test_machines_whose_keys_are_dead_end_no_job(run: Run, native: KeyMaker, tmp
 
 
 @pytest.mark.parametrize("mode", [Mode.KEYS, Mode.URLS])
+@pytest.mark.long
 def test_what_was_taken_back_is_no_refusal(mode: Mode, run: Run, native: KeyMaker, server: Server) -> None:
     access = with_keys(run, native) if mode is Mode.KEYS else run.access(mode=mode)
     document = read_boot(access.boot(LABEL, deadline_s=time.time() + LONG_S))
@@ -160,6 +166,7 @@ def test_what_was_taken_back_is_no_refusal(mode: Mode, run: Run, native: KeyMake
     check_places(document)
 
 
+@pytest.mark.long
 def test_one_refusal_alone_is_none(run: Run, tmp_path: Path, server: Server) -> None:
     given = boot(run)
     server.break_next(denied("out.mkv", op="CreateMultipartUpload", times=1))

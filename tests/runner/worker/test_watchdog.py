@@ -203,6 +203,7 @@ def test_a_rented_machine_destroys_itself_when_it_is_done(
     assert market.instances[number].starts == 1
 
 
+@pytest.mark.long
 def test_a_restarted_container_goes_on_with_what_it_was_told_before(
     market: FakeVast, sources: Path, tmp_path: Path, account: Callable[[str], str], remote: B2Store
 ) -> None:
@@ -226,6 +227,7 @@ def test_a_restarted_container_goes_on_with_what_it_was_told_before(
     assert len(run.objects("events/")) > len(before)
 
 
+@pytest.mark.long
 def test_a_rented_machine_that_cannot_boot_destroys_itself(market: FakeVast, server: Server) -> None:
     market.break_next("destroy", times=2, status=403)
     number = rent(market, f"{server.url}/nobody/nothing")

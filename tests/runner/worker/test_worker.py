@@ -116,6 +116,7 @@ def test_a_worker_needs_no_more_than_it_is_given(
 
 
 @pytest.mark.parametrize("mode", [Mode.OWN, Mode.URLS])
+@pytest.mark.long
 def test_a_refusal_of_the_store_costs_one_attempt(
     mode: Mode, sources: Path, tmp_path: Path, account: Callable[[str], str], remote: B2Store, server: Server
 ) -> None:
@@ -242,6 +243,7 @@ def test_a_machine_does_no_other_plan_than_its_own(sources: Path, tmp_path: Path
     assert not run.commits()
 
 
+@pytest.mark.long
 def test_no_key_is_in_any_process_while_it_works(
     sources: Path, tmp_path: Path, account: Callable[[str], str], remote: B2Store
 ) -> None:
