@@ -32,9 +32,9 @@ cuda-layout:
 pages:
     {{bin}}python docs/generate.py --check
 
-# The tests, two at a time; `just test -k scale` picks some
+# The tests, three at a time; `just test -k scale` picks some
 test *arguments:
-    {{bin}}pytest -n 2 {{arguments}}
+    {{bin}}pytest -n 3 {{arguments}}
 
 # The tests for a machine with an NVIDIA GPU, where a missing one is a failure; `just test` hides it from all others
 test-gpu *arguments:
@@ -58,7 +58,7 @@ long:
 
 # The long run of jobs in bad weather: killed laptops and workers, lost replies, an API that falls silent
 chaos count="500":
-    FRAMEHAUL_CHAOS={{count}} {{bin}}pytest -n 8 tests/runner/chaos
+    FRAMEHAUL_CHAOS={{count}} {{bin}}pytest -n 8 --long tests/runner/chaos
 
 # Build the worker's image on a bare Debian and run it, without a Docker engine; needs root, buildah, debootstrap
 docker-smoke *arguments:

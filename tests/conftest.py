@@ -50,7 +50,7 @@ ALLOWED_SKIPS: Final = {
 
 DAMAGED_SAMPLE: Final = 24
 """Damaged clips that an ordinary run tries; `just damaged` tries 200."""
-MUTANT_SAMPLE: Final = 32
+MUTANT_SAMPLE: Final = 20
 """Mutants of the CUDA kernels that an ordinary run tries; `just mutants` tries all."""
 LONG_SHARE: Final = 8
 """One in so many of the tests marked `long` is run, the same ones always; `just long` runs all."""

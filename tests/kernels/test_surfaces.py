@@ -55,6 +55,7 @@ def assert_codes(found: Frame, expected: Frame, limit: int) -> None:
 
 @pytest.mark.parametrize("layout", DEEP)
 @pytest.mark.parametrize("chain", [*MOVED, *PASSES])
+@pytest.mark.long
 def test_deep_frames_between_codecs_are_those_of_low_codes(chain: str, layout: str, make_frame: FrameMaker) -> None:
     frame = make_frame(layout, 66, 34)
     low, held = planned(chain, frame, lifted=False), surface(frame)

@@ -172,6 +172,7 @@ def test_software_takes_over_without_losing_a_frame(machine: Machine, name: str,
 @pytest.mark.parametrize("where", ["device", "left", "host"])
 @pytest.mark.parametrize("name", DEEP)
 @pytest.mark.parametrize("fault", ["a picture is lost", "parsing fails", "the first picture is lost", "nothing works"])
+@pytest.mark.long
 def test_software_takes_over_with_deep_frames_as_they_were(machine: Machine, name: str, fault: str, where: str) -> None:
     """Every frame has the format that the first one told, which the whole job was planned for."""
     decoded = decode(machine.with_(**FAULTS[fault]), DEEP[name], where)

@@ -109,6 +109,7 @@ def same(one: Any, other: Any) -> bool:
 @pytest.mark.parametrize("where", ["host", "device"])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
 @pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.long
 def test_frames_come_back_as_they_went_in(machine: Machine, name: str, suffix: str, where: str) -> None:
     """The stand-in codes H.264 without loss, so the file must decode to the very frames."""
     clip = make(CLIPS[name])

@@ -157,6 +157,7 @@ def noise(rng: np.random.Generator, form: VideoFormat, plane: int) -> NDArray[np
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("kernel", FILTERS, ids=lambda kernel: f"{kernel.name}{kernel.support:g}")
+@pytest.mark.long
 def test_every_ratio_and_filter_rounds_the_exact_value(
     kernel: Filter, sizes: tuple[tuple[int, int], tuple[int, int]], rng: np.random.Generator
 ) -> None:

@@ -41,6 +41,7 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 @pytest.mark.parametrize("seed", REAL)
+@pytest.mark.long
 def test_storm_over_real_workers(
     seed: int,
     nursery: Nursery,
