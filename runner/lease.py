@@ -39,6 +39,8 @@ LOOKS_S: Final = (0.0, 2.0, 6.0, 12.0)
 """Pauses before each look for a label after a lost answer: an instance may be listed late."""
 SURE_S: Final = 600.0
 """How long a label is looked for while the provider does not answer at all."""
+STOPPED_S: Final = 60.0
+"""The same, once somebody has asked to stop: the reaper looks on, and whoever waits is told to run it."""
 RATE_LIMIT_S: Final = 15.0
 """Pause where the provider asks for one and does not say how long."""
 RATE_LIMIT_MAX_S: Final = 60.0
@@ -249,14 +251,14 @@ def _resolve_to_nothing(market: Market, wanted: InstanceRequest) -> None:
 
 def _look(market: Market, wanted: InstanceRequest) -> list[Instance]:
     """What has the label, looked for several times. Raises `OrphanedInstanceError` when nobody answers for long."""
-    until = market.clock.now() + max(SURE_S, market.end_limit_s)
-    pauses = list(market.looks_s)
+    began_s, pauses = market.clock.now(), list(market.looks_s)
     while pauses:
         market.clock.sleep(pauses[0])
         try:
             found = with_label(market.provider, wanted.label, wanted.image)
         except ProviderError as error:
-            if market.clock.now() >= until:
+            longest_s = STOPPED_S if market.stop else max(SURE_S, market.end_limit_s)
+            if market.clock.now() >= began_s + longest_s:
                 raise OrphanedInstanceError(
                     f"whether {wanted.label} was rented could not be found out, and it may cost money ({error}); "
                     "run `runner reap` until it exits 0"

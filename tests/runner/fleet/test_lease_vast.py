@@ -173,6 +173,27 @@ def test_a_request_to_stop_is_heard_while_renting_has_to_wait(bench: Bench) -> N
     assert len(bench.vast.calls("create")) == 1
 
 
+@pytest.mark.parametrize("stops", [True, False])
+def test_what_was_never_answered_is_looked_for_longer_than_whoever_stops_waits(bench: Bench, *, stops: bool) -> None:
+    bench.vast.break_next("create", lose=True)
+    lost = bench.vast.break_next("list", status=503, times=10_000)
+    began_s = bench.clock.now()
+
+    def sleep(seconds: float) -> None:
+        bench.vast.clock.sleep(seconds)
+        if stops and bench.clock.now() > began_s + 20:
+            bench.stop.make()
+
+    bench.clock.sleep = sleep
+    with pytest.raises(OrphanedInstanceError, match="runner reap"), bench.lease():
+        pass
+    assert (bench.clock.now() < began_s + 120) == stops
+    lost.times = 0
+    bench.runs.finished = True
+    assert bench.reap() == 1
+    assert bench.vast.billing() == []
+
+
 def test_what_was_refused_for_coming_too_often_and_is_there_is_used(bench: Bench) -> None:
     bench.vast.break_next("create", status=429, after=True, body=TOO_OFTEN)
     with bench.lease() as leased:
