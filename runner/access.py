@@ -11,7 +11,6 @@ What was given is noted in `ctl/<run>/access/`, without anything secret, so that
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +22,6 @@ from runner.spec import Record
 from runner.state import state_folder
 from runner.url_access import UrlGiver
 from runner.worker.boot import Boot, Key, KeyAccess, write_private
-from runner.worker.notes import notes_folder
 from storage.credentials import find_credentials
 from storage.errors import CredentialsError, StorageError
 from storage.grants import grant_reading
@@ -210,9 +208,7 @@ class RunAccess:
         for upload in given.uploads:
             self._place(self._places.of(upload.role)).store.abort_upload(upload.key, upload.upload)
         self._bucket.delete(self._bucket.folder.boot(given.label))
-        boot = self._local_boot(given.label)
-        boot.unlink(missing_ok=True)
-        shutil.rmtree(notes_folder(str(boot)), ignore_errors=True)  # of a worker that was killed
+        self._local_boot(given.label).unlink(missing_ok=True)
 
     def _make_keys(self, label: str, lives_s: int) -> KeyAccess:
         """Three keys, each noted as soon as it is made; should one fail, the others are taken back."""

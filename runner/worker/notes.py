@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from runner.state import state_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VARIABLE: Final = "FRAMEHAUL_BOOT_URL"
 """Environment variable with the URL (or path) of the boot document."""
@@ -16,9 +18,7 @@ SILENT_S: Final = 60.0
 
 
 def notes_folder(location: str) -> Path:
-    """The folder of a machine that was booted from `location`: the same after a restart."""
-    if "://" not in location:
-        return Path(f"{location}.notes")
+    """The folder of a machine that was booted from `location`: the same after a restart, and gone with the machine."""
     return state_folder() / "worker" / hashlib.sha256(location.encode()).hexdigest()[:16]
 
 

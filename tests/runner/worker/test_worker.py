@@ -63,7 +63,7 @@ def test_a_worker_writes_what_one_run_writes(
     told = re.search(r"first frame ([\d.]+) s after", (tmp_path / "log").read_text())
     assert told is not None
     record_property("first_frame_s", told[1])
-    assert not (tmp_path / "state" / "boot" / f"{LABEL}.json.notes").exists()
+    assert list((tmp_path / "state/framehaul/worker").iterdir()) == []  # keys stay no longer than the work
 
 
 @pytest.mark.parametrize(
