@@ -28,9 +28,6 @@ COUNT: Final = int(os.environ.get("FRAMEHAUL_CHAOS") or 6)
 REAL: Final = range(1, COUNT, 10)
 """Those whose workers are real."""
 
-# A machine whose host is killed while it starts leaves a process object behind that nobody waits for any more.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
