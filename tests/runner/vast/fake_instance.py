@@ -256,5 +256,5 @@ def _environ(folder: Path) -> bytes:
         memory_bytes, start, end = int(facts[20]), int(facts[47]), int(facts[48])  # fields 23, 50, 51 of proc(5)
         if memory_bytes == 0 or (start == end and start != 0):
             break
-        time.sleep(0.001)
+        time.sleep(0.001)  # the kernel is between two programs: nothing tells when it is done
     return environ

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.runner.vast.wait import until
 if TYPE_CHECKING:
     from runner.vast.api import VastClient
     from tests.runner.vast.clocks import VirtualClock
+    from tests.runner.vast.fake_instance import FakeInstance
 
 OFFER = 27400000
 ROOT = Path(__file__).parents[3]
@@ -242,12 +242,16 @@ def test_what_becomes_another_program_just_then_is_killed_too(tmp_path: Path) ->
     again = 'exec sh -c "$0" "$0"'
     with FakeVast(tmp_path) as running:
         running.images[IMAGE] = Image(entrypoint=("sh", "-c", again, again))
-        for _ in range(10):
-            instance = running.rent(running.offers[0], {"image": IMAGE, "runtype": "args"})
-            while not instance.is_alive:
-                time.sleep(0.01)
+        for _ in range(20):
+            instance = started(running)
             running.end(instance)  # which waits in vain for a process that it has missed
             assert instance.pids() == []
+
+
+def started(vast: FakeVast) -> FakeInstance:
+    instance = vast.rent(vast.offers[0], {"image": IMAGE, "runtype": "args"})
+    until(lambda: instance.is_alive)
+    return instance
 
 
 PROGRAM = """
